@@ -1,0 +1,1 @@
+"""What runs talk to outside the installation; edited in the Prefect UI."""

@@ -1,0 +1,1 @@
+"""Which flows are deployed, how they are registered, and the worker that runs them."""

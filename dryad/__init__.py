@@ -1,0 +1,1 @@
+"""DRYAD: a governed multi-agent platform. The library in six levels, and its edges."""

@@ -1,0 +1,1 @@
+"""Level 0 · foundation: what every other level stands on."""

@@ -1,0 +1,262 @@
+"""What already happened in a run, who carries the run now, and the fence between attempts.
+
+A run is carried by one process at a time. It claims the run and gets an *attempt* number; every
+write carries the number and is refused when a newer attempt exists. A step is found again by
+(path, ordinal) and compared by the digest of its inputs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from dryad.foundation.canonical import digest
+from dryad.foundation.clock import Clock, utc_now
+from dryad.foundation.database.engine import Database
+from dryad.foundation.database.models import LeaseRow, StepRow
+from dryad.foundation.errors import Corrupt, Superseded
+from dryad.foundation.ids import RunId
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to carry a run until it expires: only the latest attempt may write."""
+
+    run: RunId
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One recorded step: `outcome` is there when it is `done`."""
+
+    path: str
+    ordinal: int
+    digest: str
+    state: Literal["intended", "done", "doubtful"]
+    outcome: Any
+    attempt: int
+
+    @property
+    def id(self) -> str:
+        """Name of the step inside its run; idempotent tools are given it."""
+        return f"{self.path}#{self.ordinal}"
+
+
+class Journal:
+    """The one source of truth for "this step already happened"."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Clock = utc_now,
+        lease: timedelta = timedelta(seconds=30),
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._lease = lease
+
+    # -- leases
+
+    def claim(self, run: RunId, *, holder: str) -> Lease:
+        """Take the run over: raise its attempt, so that every earlier process is fenced off."""
+        with self._database.transaction() as session:
+            row = session.get(LeaseRow, run, with_for_update=True)
+            if row is None:
+                row = LeaseRow(run=run, attempt=0, holder=holder, expires=self._clock())
+                session.add(row)
+            row.attempt += 1
+            row.holder = holder
+            row.expires = self._clock() + self._lease
+            row.released = None
+            return Lease(run, row.attempt)
+
+    def renew(self, lease: Lease) -> None:
+        """Stay believed for another lease period.
+
+        Raises:
+            Superseded: a newer attempt exists.
+        """
+        self._change_lease(lease, expires=self._clock() + self._lease)
+
+    def release(self, lease: Lease) -> None:
+        """Say that this process is done with the run: it ended or waits for a person.
+
+        Raises:
+            Superseded: a newer attempt exists.
+        """
+        self._change_lease(lease, released=self._clock())
+
+    def lapsed(self, *, limit: int = 100) -> list[Lease]:
+        """Return the leases whose process is no longer believed, oldest first."""
+        with self._database.reading() as session:
+            rows = session.scalars(
+                select(LeaseRow)
+                .where(LeaseRow.released.is_(None), LeaseRow.expires < self._clock())
+                .order_by(LeaseRow.expires)
+                .limit(limit)
+            )
+            return [Lease(RunId(row.run), row.attempt) for row in rows]
+
+    def fence(self, lease: Lease) -> bool:
+        """Refuse every further write of `lease`; False when a newer attempt did so already."""
+        with self._database.transaction() as session:
+            changed = session.execute(
+                update(LeaseRow)
+                .where(LeaseRow.run == lease.run, LeaseRow.attempt == lease.attempt)
+                .values(attempt=lease.attempt + 1, released=self._clock())
+            )
+            return changed.rowcount == 1  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
+
+    def check(self, lease: Lease, session: Session) -> None:
+        """Refuse, inside the caller's transaction, when `lease` is not the latest.
+
+        Raises:
+            Superseded: a newer attempt exists.
+        """
+        latest = session.execute(
+            select(LeaseRow.attempt).where(LeaseRow.run == lease.run).with_for_update()
+        ).scalar_one_or_none()
+        if latest != lease.attempt:
+            raise Superseded(f"run {lease.run} is carried by attempt {latest}, not {lease.attempt}")
+
+    # -- steps
+
+    def steps(self, run: RunId) -> list[Step]:
+        """Return everything recorded of a run, in the order it began."""
+        with self._database.reading() as session:
+            rows = session.scalars(
+                select(StepRow).where(StepRow.run == run).order_by(StepRow.started, StepRow.ordinal)
+            )
+            return [_step(row) for row in rows]
+
+    def find(self, run: RunId, path: str, ordinal: int, inputs: Any) -> Step | None:
+        """Return the step if it was begun or done before.
+
+        Raises:
+            Corrupt: it was recorded with other inputs.
+        """
+        with self._database.reading() as session:
+            row = session.get(StepRow, (run, path, ordinal))
+            return None if row is None else _same(row, digest(inputs))
+
+    def intend(
+        self,
+        lease: Lease,
+        path: str,
+        ordinal: int,
+        inputs: Any,
+        *,
+        spend: Callable[[Session], None] | None = None,
+    ) -> Step:
+        """Record, before an effect, that it is about to happen.
+
+        Args:
+            lease: The right to write.
+            path: Names the step within its run; with `ordinal` it is unique.
+            ordinal: Which call of that path it is, from 1.
+            inputs: What the step is given, as JSON; compared by digest when met again.
+            spend: Runs in the same transaction: an approval used, a budget reserved.
+
+        Returns:
+            The step as recorded now, or as recorded earlier when it was begun before.
+        """
+        wanted = digest(inputs)
+        with self._database.transaction() as session:
+            self.check(lease, session)
+            row = session.get(StepRow, (lease.run, path, ordinal))
+            if row is not None:
+                return _same(row, wanted)
+            if spend is not None:
+                spend(session)
+            row = StepRow(
+                run=lease.run,
+                path=path,
+                ordinal=ordinal,
+                digest=wanted,
+                state="intended",
+                attempt=lease.attempt,
+                started=self._clock(),
+            )
+            session.add(row)
+            return _step(row)
+
+    def record(
+        self,
+        lease: Lease,
+        path: str,
+        ordinal: int,
+        inputs: Any,
+        outcome: Any,
+        *,
+        also: Callable[[Session], None] | None = None,
+    ) -> Any:
+        """Record the outcome of a step, with or without an intent before it.
+
+        Returns:
+            The recorded outcome: `outcome`, or the one that was recorded earlier.
+
+        Raises:
+            Superseded: a newer attempt carries the run.
+            Corrupt: the step is recorded with other inputs.
+        """
+        wanted, now = digest(inputs), self._clock()
+        with self._database.transaction() as session:
+            self.check(lease, session)
+            row = session.get(StepRow, (lease.run, path, ordinal))
+            if row is None:
+                row = StepRow(
+                    run=lease.run, path=path, ordinal=ordinal, digest=wanted, started=now
+                )  # fmt: skip
+                session.add(row)
+            elif _same(row, wanted).state == "done":
+                return (row.outcome or {}).get("value")
+            row.state, row.attempt, row.finished = "done", lease.attempt, now
+            row.outcome = {"value": outcome}
+            if also is not None:
+                also(session)
+            return outcome
+
+    def doubt(self, lease: Lease, path: str, ordinal: int) -> None:
+        """Record that nobody knows whether the intended effect happened; a person decides."""
+        with self._database.transaction() as session:
+            self.check(lease, session)
+            session.execute(
+                update(StepRow)
+                .where(
+                    StepRow.run == lease.run,
+                    StepRow.path == path,
+                    StepRow.ordinal == ordinal,
+                    StepRow.state == "intended",
+                )
+                .values(state="doubtful", attempt=lease.attempt)
+            )
+
+    def _change_lease(self, lease: Lease, **values: datetime) -> None:
+        with self._database.transaction() as session:
+            self.check(lease, session)
+            session.execute(update(LeaseRow).where(LeaseRow.run == lease.run).values(**values))
+
+
+def _step(row: StepRow) -> Step:
+    return Step(
+        path=row.path,
+        ordinal=row.ordinal,
+        digest=row.digest,
+        state=row.state,  # pyright: ignore[reportArgumentType] - the CHECK constraint holds it
+        outcome=(row.outcome or {}).get("value"),
+        attempt=row.attempt,
+    )
+
+
+def _same(row: StepRow, wanted: str) -> Step:
+    if row.digest != wanted:
+        raise Corrupt(
+            f"step {row.path}#{row.ordinal} of run {row.run} was recorded with other inputs",
+            "The flow's code changed under a waiting run: raise its flow contract number.",
+        )
+    return _step(row)

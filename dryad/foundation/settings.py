@@ -1,0 +1,335 @@
+"""Every knob of an installation, once; the one reader of the environment.
+
+A field `x` is set by `DRYAD_X`; fields the runbook knows by an older name take that too. Values
+come from the environment, then from `.env`, then from the default. `DRYAD_X` and the runbook's
+name set to different values are refused, as is a `DRYAD_*` nobody knows.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, cast
+
+from dotenv import dotenv_values
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from dryad.foundation.errors import InvalidRequest
+
+Service = Literal[
+    "postgres", "redis", "chroma", "docker", "bubblewrap", "embedder", "browser", "llm"
+]
+Provider = Literal["offline", "ollama", "openai", "anthropic"]
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: object) -> object:
+    """Read `30s`, `5m`, `24h`, `7d`, `250ms`; leave everything else to pydantic."""
+    if isinstance(value, str) and (
+        match := re.fullmatch(r"([\d.]+)\s*(ms|s|m|h|d)", value.strip())
+    ):
+        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    return value
+
+
+def _names(value: object) -> object:
+    """Read a comma separated list."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _blank_is_unset(value: object) -> object:
+    return None if value == "" else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)]
+OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
+
+
+def _setting(default: Any = ..., description: str = "", *, runbook: str = "", **limits: Any) -> Any:
+    """Declare one setting; `runbook` is the older name that the runbook's users know."""
+    return Field(default, description=description, json_schema_extra={"runbook": runbook}, **limits)
+
+
+class Settings(BaseModel):
+    """Read once, in bootstrap; services receive values, never `Settings`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # where this installation lives
+    home: Path = _setting(Path(".dryad"), "Embedded stores, secrets and sockets live here")
+    logs: Path | None = _setting(None, "Log files; default `logs/` beside the home")
+    secrets_dir: Path | None = _setting(None, "Secrets; default `<home>/secrets`")
+    audit_anchor: Path | None = _setting(
+        None, "Where audit heads are anchored; default a file in the home, which is weak"
+    )
+    host: str = _setting("127.0.0.1", "Address the API and the Prefect UI bind to")
+    api_port: int = _setting(8000, "Port of the DRYAD API", ge=1, le=65535)
+    prefect_port: int = _setting(4200, "Port of the Prefect UI and API", ge=1, le=65535)
+    chroma_port: int = _setting(8001, "Port of a managed Chroma server", ge=1, le=65535)
+    api_url: OptionalText = _setting(None, "DRYAD API the command line talks to; default this host")
+    api_key: OptionalSecret = _setting(
+        None, "Key the command line shows; default the operator key in the home"
+    )
+    prefect_api_url: OptionalText = _setting(
+        None, "An existing Prefect server; default the one `dryad up` starts"
+    )
+    prefect_database_url: OptionalSecret = _setting(
+        None, "Database of the own Prefect server; default SQLite in the home"
+    )
+    require_services: Annotated[frozenset[Service], BeforeValidator(_names)] = _setting(
+        frozenset(), "Never fall back for these, comma separated"
+    )
+    min_free_disk_bytes: int = _setting(
+        500_000_000, "`dryad up` refuses to start with less free disk", ge=0
+    )
+    stop_grace: Duration = _setting(
+        timedelta(seconds=30), "How long `dryad down` lets runs reach a safe point"
+    )
+    worker_limit: int = _setting(4, "Flow runs at once per worker", ge=1)
+    worker_poll: Duration = _setting(timedelta(seconds=2), "How often a worker asks for work")
+
+    # database
+    database_url: OptionalSecret = _setting(
+        None, "SQLAlchemy URL; default SQLite in the home", runbook="DATABASE_URL"
+    )
+    pool_size: int = _setting(
+        20, "Database connections kept per process", runbook="SQLALCHEMY_POOL_SIZE", ge=1
+    )
+    pool_overflow: int = _setting(
+        40, "Connections above the pool under load", runbook="SQLALCHEMY_MAX_OVERFLOW", ge=0
+    )
+    database_timeout: Duration = _setting(
+        timedelta(seconds=15), "Longest wait for a connection or a lock"
+    )
+
+    # memory
+    redis_url: OptionalSecret = _setting(
+        None, "None: the embedded short-term store", runbook="REDIS_URL"
+    )
+    redis_available: bool = _setting(
+        True, "False: ignore Redis even when its URL is set", runbook="REDIS_AVAILABLE"
+    )
+    chroma: str = _setting(
+        "embedded", "embedded | managed (started by `dryad up`) | the URL of a Chroma server"
+    )
+    recent_retention: Duration = _setting(
+        timedelta(hours=24), "Default life of short-term memory", gt=timedelta(0)
+    )
+
+    # models
+    llm_provider: Provider = _setting(
+        "offline", "First provider asked", runbook="PRIMARY_LLM_PROVIDER"
+    )
+    llm_model: OptionalText = _setting(None, "Model name; default the provider's usual one")
+    llm_timeout: Duration = _setting(timedelta(seconds=120), "Longest wait for one answer")
+    llm_price_usd_per_mtok: OptionalText = _setting(
+        None, "Price of an unlisted model: 'input,output' in USD per million tokens; '0,0' is free"
+    )
+    openai_base_url: OptionalText = _setting(
+        None, "Any OpenAI-compatible endpoint", runbook="OPENAI_BASE_URL"
+    )
+    openai_api_key: OptionalSecret = _setting(None, "OpenAI key", runbook="OPENAI_API_KEY")
+    anthropic_api_key: OptionalSecret = _setting(None, "Anthropic key", runbook="ANTHROPIC_API_KEY")
+    ollama_base_url: str = _setting(
+        "http://127.0.0.1:11434", "Ollama server", runbook="OLLAMA_BASE_URL"
+    )
+
+    # limits of one task
+    max_task_bytes: int = _setting(100_000, "Longest task text, UTF-8 bytes", ge=1)
+    max_context_bytes: int = _setting(200_000, "Largest task context as JSON, bytes", ge=2)
+    max_context_depth: int = _setting(20, "Deepest nesting of a task context", ge=1)
+    max_steps: int = _setting(30, "Model and tool calls of one agent on one task", ge=1)
+    max_tokens: int = _setting(200_000, "Tokens of one task, all agents", ge=1)
+    max_cost_usd: float = _setting(5.0, "Money of one task, all agents, USD", ge=0)
+    max_run_time: Duration = _setting(timedelta(minutes=30), "Longest working time of one task")
+    question_deadline: Duration = _setting(
+        timedelta(hours=24), "A question nobody answered is rejected after this"
+    )
+
+    # sandbox
+    sandbox: Literal["auto", "docker", "bubblewrap", "namespaces", "landlock"] = _setting(
+        "auto", "The rung to use; auto takes the strongest that works"
+    )
+    sandbox_time: Duration = _setting(timedelta(seconds=30), "Wall time of one sandboxed run")
+    sandbox_memory_bytes: int = _setting(512_000_000, "Memory of one sandboxed run", ge=16_000_000)
+
+    # logs
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = _setting(
+        "INFO", "Least level written", runbook="LOG_LEVEL"
+    )
+    log_rotate_bytes: int = _setting(50_000_000, "A log file is rotated at this size", ge=10_000)
+    log_keep: int = _setting(10, "Rotated files kept per log", ge=1)
+
+    # leases
+    lease: Duration = _setting(
+        timedelta(seconds=30), "A run that does not renew its lease for this long is taken over"
+    )
+    crash_quiet: Duration = _setting(
+        timedelta(seconds=10), "Wait between marking a run crashed and starting it again"
+    )
+    max_attempts: int = _setting(5, "Processes one run may lose before its task fails", ge=1)
+
+    @model_validator(mode="after")
+    def _absolute(self) -> "Settings":
+        """Resolve every path once, so that a process may change its directory."""
+        home = self.home.expanduser().resolve()
+        logs = (self.logs or home.parent / "logs").expanduser().resolve()
+        resolved = {
+            "home": home,
+            "logs": logs,
+            "secrets_dir": (self.secrets_dir or home / "secrets").expanduser().resolve(),
+            "audit_anchor": (self.audit_anchor or home / "audit-heads").expanduser().resolve(),
+        }
+        for name, path in resolved.items():
+            object.__setattr__(self, name, path)
+        return self
+
+    @property
+    def logs_dir(self) -> Path:
+        """Where the three log files are."""
+        return cast("Path", self.logs)
+
+    @property
+    def secrets_path(self) -> Path:
+        """Where the secrets of the installation are."""
+        return cast("Path", self.secrets_dir)
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the DRYAD database, with its password."""
+        if self.database_url is None:
+            return f"sqlite:///{self.home / 'dryad.db'}"
+        url = self.database_url.get_secret_value()
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+
+    @property
+    def prefect_url(self) -> str:
+        """API URL of the Prefect server in force."""
+        return self.prefect_api_url or f"http://{_reachable(self.host)}:{self.prefect_port}/api"
+
+    @property
+    def dryad_url(self) -> str:
+        """Base URL of the DRYAD API in force."""
+        return self.api_url or f"http://{_reachable(self.host)}:{self.api_port}"
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - compared, not bound
+
+
+class Origin(NamedTuple):
+    """Where one value came from: `default`, or a variable's name with its file if any."""
+
+    name: str
+    value: Any
+    origin: str
+
+
+RESERVED = frozenset({"DRYAD_BENCH", "DRYAD_TEST"})
+"""Prefixes of variables that belong to benchmarks and tests, not to an installation."""
+
+
+def load(
+    environ: Mapping[str, str] | None = None, *, directory: Path | None = None
+) -> tuple[Settings, list[Origin]]:
+    """Read the settings in force, and say where each came from.
+
+    Args:
+        environ: The environment; default the process's.
+        directory: Where `.env` and the nearest `.dryad/` upward are looked for; default the
+            working directory.
+
+    Raises:
+        InvalidRequest: an unknown `DRYAD_*`, two names at odds, or a value out of bounds.
+    """
+    environ = os.environ if environ is None else environ
+    directory = (directory or Path.cwd()).resolve()
+    dotenv = {
+        name: value
+        for name, value in dotenv_values(directory / ".env", interpolate=False).items()
+        if value is not None
+    }
+    _refuse_unknown(environ, "the environment")
+    _refuse_unknown(dotenv, ".env")
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for field in Settings.model_fields:
+        found = _lookup(field, environ, dotenv)
+        if found is not None:
+            values[field], origins[field] = found
+    if "home" not in values:
+        values["home"] = _nearest_home(directory)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise InvalidRequest(_explain(error, origins), "Run `dryad config check`.") from error
+    return settings, [
+        Origin(name, getattr(settings, name), origins.get(name, "default"))
+        for name in Settings.model_fields
+    ]
+
+
+def runbook_name(field: str) -> str:
+    """Return the runbook's older variable of a field, or ''."""
+    extra = cast("dict[str, str]", Settings.model_fields[field].json_schema_extra)
+    return extra["runbook"]
+
+
+def _lookup(
+    field: str, environ: Mapping[str, str], dotenv: Mapping[str, str]
+) -> tuple[str, str] | None:
+    ours, theirs = f"DRYAD_{field.upper()}", runbook_name(field)
+    for source, place in ((environ, ""), (dotenv, " (.env)")):
+        a, b = source.get(ours), source.get(theirs) if theirs else None
+        if a is not None and b is not None and a != b:
+            raise InvalidRequest(
+                f"{ours} and {theirs} are both set{place}, to different values",
+                f"Remove one of them; {ours} is the current name.",
+            )
+        if a is not None:
+            return a, ours + place
+        if b is not None:
+            return b, theirs + place
+    return None
+
+
+def _refuse_unknown(source: Mapping[str, str], place: str) -> None:
+    known = {f"DRYAD_{field.upper()}" for field in Settings.model_fields}
+    for name in source:
+        if not name.startswith("DRYAD_") or name in known:
+            continue
+        if any(name == prefix or name.startswith(prefix + "_") for prefix in RESERVED):
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {close[0]}?" if close else "`dryad config show` lists all of them."
+        raise InvalidRequest(f"{name} in {place} is not a setting of DRYAD", hint)
+
+
+def _nearest_home(directory: Path) -> Path:
+    for parent in (directory, *directory.parents):
+        if (parent / ".dryad").is_dir():
+            return parent / ".dryad"
+    return directory / ".dryad"
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    parts: list[str] = []
+    for problem in error.errors(include_input=False, include_url=False):
+        field = str(problem["loc"][0]) if problem["loc"] else "settings"
+        name = origins.get(field, f"DRYAD_{field.upper()}")
+        parts.append(f"{name}: {problem['msg']}")
+    return "; ".join(parts)

@@ -1,0 +1,1 @@
+"""Thin Prefect tasks over the `dryad` library: when it is retried, how it is shown."""

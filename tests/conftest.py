@@ -1,0 +1,44 @@
+"""What every test may ask for: an empty ledger on SQLite and on PostgreSQL."""
+
+import itertools
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from dryad.foundation.database import Database
+from dryad.foundation.database.models import Base
+from tests import servers
+
+_databases = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """The URL of a real PostgreSQL, without a database name."""
+    with servers.postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, once on each technology."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'dryad.db'}"
+    server = request.getfixturevalue("postgres_server")
+    name = f"test_{next(_databases)}"
+    engine = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server}/{name}"
+
+
+@pytest.fixture
+def database(database_url: str) -> Generator[Database]:
+    """An open ledger with every table and no row."""
+    database = Database(database_url)
+    Base.metadata.create_all(database.engine)
+    yield database
+    database.close()
