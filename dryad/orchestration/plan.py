@@ -113,9 +113,6 @@ _KINDS: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
             r"\b(save|write|store|export)\b.{0,60}\b(file|\.\w{2,5}\b|disk)",
             re.IGNORECASE | re.DOTALL,
         ),
-            r"\b(save|write|store|export)\b.{0,60}\b(file|\.\w{2,5}\b|disk)",
-            re.IGNORECASE | re.DOTALL,
-        ),
     ),
     (
         "analysis",
