@@ -86,12 +86,18 @@ class Case:
         }
 
 
-@dataclass(frozen=True)
-class StoredAnswer:
-    """What the Prefect server stored of a form: the fields, and when it took them."""
+class StoredAnswer(Protocol):
+    """What the Prefect server stored of a form."""
 
-    values: Mapping[str, Any]
-    created: datetime
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The fields as they were sent."""
+        ...
+
+    @property
+    def created(self) -> datetime:
+        """When the server took them."""
+        ...
 
 
 class StoredAnswers(Protocol):
