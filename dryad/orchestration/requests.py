@@ -16,7 +16,6 @@ SERVER_DIRECTIVE = "__prefect_kind"
 # Tabs, line and page breaks and terminal colours occur in pasted text; other controls in binaries.
 _BINARY = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f\x80-\x84\x86-\x9f\ufffe\uffff]")
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,200}")
-_NAMED = {"\x00": "NUL"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,12 @@ def screen(request: Request, limits: TaskLimits) -> None:
             deep, too large or holds a server directive; the budget or the key is malformed.
     """
     _screen_text(request.text, limits.text_bytes)
-    _screen_context(request.context, limits)
+    screen_object(
+        request.context,
+        "the context",
+        most_bytes=limits.context_bytes,
+        most_depth=limits.context_depth,
+    )
     _screen_budget(request.budget, limits)
     if request.agent:
         checked_name(request.agent, what="the agent")
@@ -84,10 +88,52 @@ def screen(request: Request, limits: TaskLimits) -> None:
         )
 
 
+def screen_characters(text: str, what: str) -> None:
+    """Refuse a string that is no text: NUL, a lone surrogate, or a control only binaries hold.
+
+    Raises:
+        InvalidRequest: it is not text; the message starts with `what`.
+    """
+    if found := _BINARY.search(text):
+        name = "NUL" if found[0] == "\x00" else f"the control character U+{ord(found[0]):04X}"
+        raise InvalidRequest(f"{what} holds {name} at character {found.start()}: it is not text")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(
+            f"{what} holds a lone surrogate at character {error.start}: it is not text"
+        ) from error
+
+
+def screen_object(value: object, what: str, *, most_bytes: int, most_depth: int) -> None:
+    """Refuse what is not a JSON object that may be stored and sent on.
+
+    Raises:
+        InvalidRequest: it is no JSON object, too deep, too large, not text, holds a number JSON
+            cannot carry, or a server directive; the message starts with `what`.
+    """
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(f"{what} must be a JSON object, not {_json_name(value)}")
+    for part in _parts(cast("object", value), what, most_depth):
+        if isinstance(part, str):
+            screen_characters(part, what)
+        elif isinstance(part, float) and not math.isfinite(part):
+            raise InvalidRequest(f"{what} holds {part}, which JSON cannot carry")
+    try:
+        size = len(canonical_json(dict(cast("Mapping[str, Any]", value))))
+    except TypeError as error:  # orjson's errors are TypeErrors
+        raise InvalidRequest(f"{what} is not JSON: {error}") from error
+    if size > most_bytes:
+        raise InvalidRequest(
+            f"{what} has {size:,} bytes as JSON, the limit is {most_bytes:,}",
+            "Ingest long material with `dryad memory ingest` and refer to it.",
+        )
+
+
 def _screen_text(text: object, most: int) -> None:
     if not isinstance(text, str):
-        raise InvalidRequest(f"the task text must be a string, not {type(text).__name__}")
-    _screen_characters(text, "the task text")
+        raise InvalidRequest(f"the task text must be a string, not {_json_name(text)}")
+    screen_characters(text, "the task text")
     if not text.strip():
         raise InvalidRequest("the task text is empty", "Say in a sentence what is to be done.")
     size = len(text.encode())
@@ -99,44 +145,13 @@ def _screen_text(text: object, most: int) -> None:
         )
 
 
-def _screen_characters(text: str, what: str) -> None:
-    if found := _BINARY.search(text):
-        name = _NAMED.get(found[0], f"the control character U+{ord(found[0]):04X}")
-        raise InvalidRequest(f"{what} holds {name} at character {found.start()}: it is not text")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidRequest(
-            f"{what} holds a lone surrogate at character {error.start}: it is not text"
-        ) from error
-
-
-def _screen_context(context: object, limits: TaskLimits) -> None:
-    if not isinstance(context, Mapping):
-        raise InvalidRequest(f"the context must be a JSON object, not {_json_name(context)}")
-    for value in _values(cast("object", context), limits.context_depth):
-        if isinstance(value, str):
-            _screen_characters(value, "the context")
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise InvalidRequest(f"the context holds {value}, which JSON cannot carry")
-    try:
-        size = len(canonical_json(dict(cast("Mapping[str, Any]", context))))
-    except TypeError as error:  # orjson's errors are TypeErrors
-        raise InvalidRequest(f"the context is not JSON: {error}") from error
-    if size > limits.context_bytes:
-        raise InvalidRequest(
-            f"the context has {size:,} bytes as JSON, the limit is {limits.context_bytes:,}",
-            "Ingest long material with `dryad memory ingest`, or raise DRYAD_MAX_CONTEXT_BYTES.",
-        )
-
-
-def _values(value: object, depth: int) -> Iterator[object]:
+def _parts(value: object, what: str, depth: int) -> Iterator[object]:
     """Yield every key and leaf; refuse what nests deeper than `depth`."""
     if isinstance(value, Mapping):
         children: list[object] = []
         for key, child in cast("Mapping[object, object]", value).items():
             if key == SERVER_DIRECTIVE:
-                raise InvalidRequest(f"the context holds the key {SERVER_DIRECTIVE!r}")
+                raise InvalidRequest(f"{what} holds the key {SERVER_DIRECTIVE!r}")
             yield key
             children.append(child)
     elif isinstance(value, list | tuple):
@@ -145,9 +160,9 @@ def _values(value: object, depth: int) -> Iterator[object]:
         yield value
         return
     if depth == 0:
-        raise InvalidRequest("the context nests too deep; DRYAD_MAX_CONTEXT_DEPTH is the limit")
+        raise InvalidRequest(f"{what} nests too deep")
     for child in children:
-        yield from _values(child, depth - 1)
+        yield from _parts(child, what, depth - 1)
 
 
 def _screen_budget(budget: Mapping[str, Any], limits: TaskLimits) -> None:
