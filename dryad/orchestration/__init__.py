@@ -1,1 +1,1 @@
-"""Level 3 · who does a task, how it goes, and what a person is asked."""
+"""Level 3 · orchestration: who does a task, and what a person is asked first."""
