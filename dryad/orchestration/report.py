@@ -62,8 +62,10 @@ def _decision(decision: Mapping[str, Any]) -> list[str]:
     )
     return [
         "## Who did it, and why",
-        f"**{names[decision['route']]}** · complexity {decision['score']:.2f} · "
-        f"riskiest tool `{decision['tier']}` · policy version {decision['policy_version']}",
+        (
+            f"**{names[decision['route']]}** · complexity {decision['score']:.2f} · "
+            f"riskiest tool `{decision['tier']}` · policy version {decision['policy_version']}"
+        ),
         reasons,
         f"What would have changed this:\n\n{changes}",
         f"| dimension | value | share | reason |\n|---|---|---|---|\n{rows}",
