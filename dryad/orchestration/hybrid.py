@@ -5,6 +5,7 @@ Pure over the stores it is handed: the flow decides when each part happens.
 
 from collections.abc import Mapping, Sequence
 
+from dryad.execution import episodes
 from dryad.execution.agents import Agents
 from dryad.foundation.ids import RunId
 from dryad.foundation.policies import Policies
@@ -99,12 +100,46 @@ def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:
     )
 
 
-def instructions(chosen: Decision, seat: Seat, earlier: Sequence[Finding]) -> str:
+def call_question(task: Task, run: RunId, seat: Seat, asked: episodes.Question) -> Question:
+    """Return what a person is asked about one tool call of a seat."""
+    doubt = asked.kind == "doubt"
+    read = "It had read untrusted text before." if asked.untrusted else ""
+    return Question(
+        tenant=task.tenant,
+        task=task.id,
+        run=run,
+        member=seat.member,
+        ordinal=asked.ordinal,
+        kind="guidance" if doubt else "approval",
+        tier=asked.tier,
+        requester=task.requester,
+        title=f"Did {asked.tool} happen?" if doubt else f"May {asked.tool} be called?",
+        why=(
+            "a process died while this call was made and nobody knows whether it happened; "
+            "approve makes it again, reject leaves it, reply says what came of it"
+            if doubt
+            else f"the tool is of risk tier {asked.tier}"
+        ),
+        action=f"{seat.agent} wants to call {asked.tool} {asked.version}: {asked.description}",
+        call={
+            "tool": asked.tool,
+            "version": asked.version,
+            "arguments": dict(asked.arguments),
+        },
+        origin=f"task {task.id}: {task.text}\n{read}".strip(),
+        limits=(
+            "The arguments were written by an agent. Whether what they say is true was not "
+            "checked, and what the receiver does with them cannot be taken back."
+        ),
+    )
+
+
+def prompt(chosen: Decision, seat: Seat, earlier: Sequence[Finding]) -> str:
     """Return what one seat is told: its steps of the plan, and what others found before."""
     plan = {step.id: step for step in Plan.from_json(chosen.details["plan"]).steps}
     told = "\n".join(plan[step].text for step in seat.steps)
     for finding in earlier:
-        told += f"\n\nFinding of {finding.member}:\n{finding.text}"
+        told += f"\n\nFinding of {finding.seat.member}:\n{finding.text}"
     return told
 
 
