@@ -28,12 +28,16 @@ class EditableAnswer(Answer):
     )
 
 
-async def ask(question: Question) -> Verdict:
+async def ask(question: Question, *, seconds: int) -> Verdict:
     """Return what a person said; until then, end this process and wait.
 
     Call it in the flow body only: after the answer the body runs again from its top.
+
+    Args:
+        question: What is asked.
+        seconds: How long an answer is waited for; 0: the installation's usual time.
     """
-    case = await settle_case(question)
+    case = await settle_case(question.member, question, seconds)
     if case.verdict is None:
         # Never returns: the run is suspended, and whoever answers starts it again.
         await suspend_flow_run(_form(case), key=case.key, timeout=None)

@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from dryad.execution.episodes import Asks, Done
 from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, State
 from pydantic import BaseModel, Field
 
-from dryad.execution.episodes import Asks, Done
 from dryad.foundation.errors import DryadError, InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import RunId
 from dryad.orchestration.decision import Decision, Seat
 from dryad.orchestration.findings import Finding
-from dryad.orchestration.hybrid import call_question, plan_question, prompt
+from dryad.orchestration.hybrid import call_question, patience, plan_question, prompt
 from dryad.orchestration.tasks import Task
 from flows._gate import ask
 from tasks._journal import carried, keep_contract
@@ -72,7 +72,7 @@ async def _handle(task: Task, run: RunId) -> Task:
     try:
         decision = await decide(task)
         if decision.route == "escalation":
-            verdict = await ask(plan_question(task, run, decision))
+            verdict = await ask(plan_question(task, run, decision), seconds=patience(task))
             if not verdict.allows:
                 return await judge(task, verdict)
         known = await recall(task)
@@ -80,7 +80,7 @@ async def _handle(task: Task, run: RunId) -> Task:
         await remember(task, findings)
         return await conclude(task, findings)
     except DryadError as fault:
-        ended = await fail(task, fault)
+        ended = await fail(task, fault.message, isinstance(fault, Refused))
         if ended.status == "failed":
             raise
         return ended
@@ -122,7 +122,9 @@ async def _wave(
         number += 1
         verdicts = {
             seat: {
-                question.call_id: as_verdict(await ask(call_question(task, run, seat, question)))
+                question.call_id: as_verdict(
+                    await ask(call_question(task, run, seat, question), seconds=patience(task))
+                )
                 for question in (asks.questions if asks else ())
             }
             for seat, asks in asking.items()
@@ -140,9 +142,7 @@ async def _wave(
             if isinstance(end, Done)
         }
         asking = {
-            seat: end
-            for seat, end in zip(asking, ends, strict=True)
-            if isinstance(end, Asks)
+            seat: end for seat, end in zip(asking, ends, strict=True) if isinstance(end, Asks)
         }
     return done
 

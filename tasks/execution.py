@@ -1,21 +1,14 @@
 """Level 1 as steps of a run: one episode of one agent, and each tool call it makes."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from prefect import task
 
 from dryad.execution.agent_loop import advance as advance_agent
 from dryad.execution.episodes import Asks, Done, Episode, Limits, Progress, Usage, Verdict
 from dryad.execution.steps import RunSteps
-from dryad.execution.tool_calls import ToolOutcome
-from dryad.foundation.ids import RunId
-from dryad.foundation.tools import Permit, ToolSpec
-from dryad.orchestration.decision import Seat
+
 from dryad.orchestration.tasks import Task
 from tasks._journal import carried_run, step
-from tasks._policy import HEALING, PLAIN
+from tasks._policy import HEALING
 from tasks._services import services
 
 

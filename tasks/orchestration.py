@@ -1,13 +1,13 @@
 """Level 3 as steps of a run: screening, deciding, asking, concluding, reporting."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 from prefect import get_client
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.runtime import flow_run
 
-from dryad.foundation.errors import DryadError, LimitExceeded, Refused
 from dryad.foundation.ids import TaskId, TenantId
 from dryad.orchestration.decision import Decision
 from dryad.orchestration.findings import Finding, synthesise
@@ -59,7 +59,8 @@ def decide(task: Task) -> Decision:
 async def settle_case(member: str, question: Question, waits_seconds: int) -> Case:
     """Ask, or look whether it was answered; see `Cases.settle`. Recorded once it is answered."""
     dryad = services()
-    case = await asyncio.to_thread(dryad.cases.settle, question, seconds=waits_seconds)
+    wait = timedelta(seconds=waits_seconds) if waits_seconds else None
+    case = await asyncio.to_thread(dryad.cases.settle, question, deadline=wait)
     waiting = case.verdict is None
     await asyncio.to_thread(
         dryad.tasks.set_status, question.task, "waiting" if waiting else "running"
@@ -96,12 +97,10 @@ def conclude(task: Task, findings: list[Finding]) -> Task:
         dryad.agents.finished(
             task.tenant, finding.seat.agent, finding.done.status == "done", usage.tokens
         )
-    dryad.forces.close(task.id, findings)
+    dryad.forces.resolve(task.id, [(f.seat.member, f.to_json()) for f in findings])
     stopped = [finding for finding in findings if finding.done.status == "stopped"]
     if stopped:
-        return dryad.tasks.finish(
-            task.id, "refused", reason=stopped[0].done.reason, result=result
-        )
+        return dryad.tasks.finish(task.id, "refused", reason=stopped[0].done.reason, result=result)
     return dryad.tasks.finish(task.id, "done", result=result)
 
 
@@ -144,3 +143,13 @@ async def publish_report(task: Task) -> None:
 def _key(task: Task) -> str:
     """Artifact keys are lower-case letters, digits and dashes."""
     return task.id.replace("_", "-")
+
+
+@step("supersede")
+def supersede(task_id: str) -> Task:
+    """End a task whose flow changed while it waited, and submit it anew; see `Tasks.renew`."""
+    dryad, run = services(), carried_run().id
+    found = dryad.tasks.find(TaskId(task_id)) if task_id else dryad.tasks.of_run(run)
+    assert found is not None
+    dryad.cases.cancel(found.id, reason="the flow changed while the question waited")
+    return dryad.tasks.renew(found.id)

@@ -134,6 +134,11 @@ def call_question(task: Task, run: RunId, seat: Seat, asked: episodes.Question) 
     )
 
 
+def patience(task: Task) -> int:
+    """Return for how many seconds a question of the task waits; 0: the usual time."""
+    return int(task.budget.get("answer_within_seconds", 0))
+
+
 def prompt(chosen: Decision, seat: Seat, earlier: Sequence[Finding]) -> str:
     """Return what one seat is told: its steps of the plan, and what others found before."""
     plan = {step.id: step for step in Plan.from_json(chosen.details["plan"]).steps}

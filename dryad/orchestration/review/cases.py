@@ -69,10 +69,15 @@ class Cases:
         """Ask, or look whether it was answered. Called by each pass of the waiting run.
 
         The round goes up by one on every pass that finds no verdict, so no form key is reused.
+        A call that a person allowed already in this task (with its plan) is not asked again:
+        the case that allowed it is returned as long as it is unused.
 
         Raises:
             Unavailable: the server that stores form answers is away.
         """
+        standing = self._standing(question)
+        if standing is not None:
+            return standing
         case_id = self._opened(question, deadline or self._deadline)
         self._judge_stored(case_id)
         with self._database.transaction() as session:
@@ -202,23 +207,6 @@ class Cases:
                 ).to_json()
                 self._audit_closed(row, session)
 
-    def standing(self, task: TaskId, *, call: dict[str, Any]) -> int | None:
-        """Return the case that already approved exactly this call in this task, if unused.
-
-        Args:
-            task: The task on whose behalf the call is made.
-            call: `{tool, version, arguments}`.
-        """
-        wanted = canonical_json(call)
-        with self._database.reading() as session:
-            rows = session.scalars(
-                select(CaseRow).where(CaseRow.task == task, CaseRow.used_by.is_(None))
-            )
-            for row in rows:
-                if any(canonical_json(known) == wanted for known in _approved_calls(row)):
-                    return row.id
-        return None
-
     def spend(self, case_id: int, *, call: dict[str, Any], step: str, session: Session) -> None:
         """Use an approval, inside the transaction that records the intent of its action.
 
@@ -246,6 +234,19 @@ class Cases:
     def _found(self, query: Select[tuple[CaseRow]]) -> list[Case]:
         with self._database.reading() as session:
             return [case_of(row) for row in session.scalars(query)]
+
+    def _standing(self, question: Question) -> Case | None:
+        if question.call is None or question.kind != "approval":
+            return None
+        asked = canonical_json(question.call)
+        for case in self._found(
+            select(CaseRow).where(CaseRow.task == question.task, CaseRow.used_by.is_(None))
+        ):
+            with self._database.reading() as session:
+                row = session.get_one(CaseRow, case.id)
+                if _approved_calls(row) and canonical_json(row.question["call"]) == asked:
+                    return case
+        return None
 
     def _opened(self, question: Question, deadline: timedelta) -> int:
         wanted, now = self.digest(question), self._clock()
