@@ -1,11 +1,12 @@
 """Serve the API: `python -P -m dryad.api`, as `dryad up` does."""
 
+from contextlib import closing
 from datetime import timedelta
 
 import uvicorn
 
 from dryad.api.app import create_app
-from dryad.bootstrap import open_services
+from dryad.bootstrap import Services
 from dryad.foundation import settings as reader
 from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings
@@ -20,7 +21,7 @@ def serve(settings: Settings) -> None:
         patience=timedelta(0),
         timeout=timedelta(seconds=10),
     )
-    with open_services(settings, answers=runs) as services:
+    with closing(runs), closing(Services(settings, answers=runs, component="api")) as services:
         uvicorn.run(
             create_app(services, runs),
             host=settings.host,
@@ -30,7 +31,6 @@ def serve(settings: Settings) -> None:
             server_header=False,
             timeout_graceful_shutdown=5,
         )
-    runs.close()
 
 
 if __name__ == "__main__":

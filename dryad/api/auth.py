@@ -1,5 +1,6 @@
 """Who calls, for which tenant, and whether they may."""
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from dryad.api.edge import Edge
 from dryad.foundation.errors import NotFound, Unauthenticated
 from dryad.foundation.ids import TenantId
 from dryad.foundation.keys import Caller, Scope
+from dryad.foundation.logs import bound
 
 _bearer = HTTPBearer(auto_error=False, description="A key made by `dryad keys create`")
 
@@ -57,8 +59,8 @@ class Needs:
         request: Request,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
         tenant: Chosen = None,
-    ) -> Access:
-        """Recognise the caller.
+    ) -> AsyncGenerator[Access]:
+        """Recognise the caller; what is said meanwhile is said of their tenant.
 
         Raises:
             Unauthenticated: no valid key.
@@ -74,7 +76,8 @@ class Needs:
         chosen = _visible(caller, tenant) if tenant else caller.tenant
         exchange.tenant = chosen
         caller.require(self._scope)
-        return Access(edge, caller, chosen)
+        with bound(tenant=chosen):
+            yield Access(edge, caller, chosen)
 
 
 def _visible(caller: Caller, tenant: str) -> TenantId:

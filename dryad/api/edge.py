@@ -30,6 +30,7 @@ class Edge:
             runs: The run client; impatient, because the keeper repeats what failed.
         """
         self.services = services
+        self.health = services.health  # now: its uptime is this process's
         self.runs = runs
         self.meter = Meter(services.tasks.counts)
         self._lock = Lock()

@@ -114,7 +114,7 @@ class Traffic:
                 "request",
                 tenant=exchange.tenant,
                 request=exchange.id,
-                key=exchange.key,
+                key_id=exchange.key,
                 client=(scope.get("client") or ("",))[0],
                 method=scope["method"],
                 path=scope["path"],

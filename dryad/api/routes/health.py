@@ -89,7 +89,7 @@ def ready(request: Request, response: Response) -> Ready:
 def status(request: Request) -> HealthStatus:
     """Say how each component is, and why."""
     edge: Edge = request.app.state.edge
-    report = edge.services.health.report()
+    report = edge.health.report()
     return HealthStatus.model_validate(
         report.document(requests=edge.meter.requests_total, errors=edge.meter.errors_total)
     )

@@ -30,6 +30,9 @@ class Budget(Incoming):
 
     tokens: int | None = Field(default=None, ge=1)
     cost_usd: float | None = Field(default=None, gt=0)
+    answer_within_seconds: int | None = Field(
+        default=None, ge=1, description="How long its questions wait for a person"
+    )
 
 
 class TaskIn(Incoming):

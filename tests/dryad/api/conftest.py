@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from dryad.api.app import create_app
-from dryad.bootstrap import Services, open_services
+from dryad.bootstrap import Services
 from dryad.foundation import settings as reader
 from dryad.foundation.database.models import Base
 from dryad.foundation.keys import SCOPES
@@ -55,7 +55,7 @@ def serving(home: Path, database_url: str, **more: str) -> Generator[House]:
     }
     settings, _ = reader.load(environ, directory=home)
     runs = Runs(settings.prefect_url, patience=timedelta(0), timeout=timedelta(seconds=5))
-    with open_services(settings, answers=runs) as services:
+    with closing(Services(settings, answers=runs, component="api")) as services:
         Base.metadata.create_all(services.database.engine)
         provision(services.database, services.secrets)
         for tenant in ("acme", "globex"):
