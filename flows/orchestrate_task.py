@@ -1,23 +1,18 @@
 """One task, from its request to a report a person can trust."""
 
-import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from prefect import flow
-from prefect.states import Cancelled, Completed, State
+from prefect.states import Completed, State
 from pydantic import BaseModel, Field
 
 from dryad.foundation.errors import DryadError, InvalidRequest, NotFound, Refused, Superseded
 from dryad.foundation.ids import RunId
-from dryad.orchestration.decision import Decision, Seat
+from dryad.orchestration.decision import Decision
 from dryad.orchestration.hybrid import Finding, plan_question
-from dryad.orchestration.review.verdicts import Verdict
 from dryad.orchestration.tasks import Task
 from flows._gate import ask
 from tasks._journal import Carried, carried, keep_contract
-from tasks.execution import work
-from tasks.memory import recall
 from tasks.orchestration import conclude, decide, report, screen
 
 CONTRACT = 1

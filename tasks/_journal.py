@@ -121,9 +121,7 @@ def step(
                 return outcome_type.validate_python(found.outcome)
             outcome = await as_task(*args, **kwargs)
             recorded = outcome_type.dump_python(outcome, mode="json")
-            await asyncio.to_thread(
-                journal.record, run.lease, place, ordinal, inputs, recorded
-            )
+            await asyncio.to_thread(journal.record, run.lease, place, ordinal, inputs, recorded)
             return outcome
 
         return call

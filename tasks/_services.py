@@ -2,9 +2,10 @@
 
 from functools import cache
 
+from dryad.runs import Runs
+
 from dryad.bootstrap import Services
 from dryad.foundation.settings import load
-from dryad.runs import Runs
 
 
 @cache

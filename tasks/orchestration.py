@@ -23,9 +23,7 @@ UNVERIFIED = "ui:unverified"
 
 
 @step("screen")
-def screen(
-    task_id: str, text: str, context: dict[str, Any], agent: str, tenant: str
-) -> Task:
+def screen(task_id: str, text: str, context: dict[str, Any], agent: str, tenant: str) -> Task:
     """Find the task, or make it from the form; refuse what cannot become one.
 
     Raises:
@@ -78,9 +76,7 @@ async def _tag(question: Question, *, waiting: bool) -> None:
 
 
 @step("conclude")
-def conclude(
-    found: Task, end: End, reason: str, findings: list[Finding], answered_by: str
-) -> Task:
+def conclude(found: Task, end: End, reason: str, findings: list[Finding], answered_by: str) -> Task:
     """Write how the task ended, once, and what it brought; see `Tasks.finish`."""
     result = None
     if end == "done":

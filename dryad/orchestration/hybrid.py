@@ -4,7 +4,6 @@ Pure over the stores it is handed: the flow decides when each part happens.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from dryad.execution.agents import Agents
 from dryad.foundation.ids import RunId
@@ -13,22 +12,12 @@ from dryad.foundation.stops import Stops
 from dryad.foundation.tools import TIERS, Tier, Tools
 from dryad.orchestration import complexity, decision
 from dryad.orchestration.decision import Decision, Decisions, Seat
+from dryad.orchestration.findings import Finding
 from dryad.orchestration.plan import Plan, offline_plan
 from dryad.orchestration.review.questions import Question
 from dryad.orchestration.tasks import Task
 
 DECISION_ENGINE = "decision-engine"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one seat brought back."""
-
-    member: str
-    agent: str
-    text: str
-    citations: tuple[str, ...] = ()
-    degraded: bool = False
 
 
 class HybridOrchestrator:
@@ -64,36 +53,6 @@ class HybridOrchestrator:
         self._decisions.store(task.tenant, task.id, chosen)
         return chosen
 
-    def question(self, task: Task, run: RunId, chosen: Decision) -> Question:
-        """Return what a person is asked before anything of an escalated task happens."""
-        plan = Plan.from_json(chosen.details["plan"])
-        steps = "\n".join(
-            f"{number}. {step.text}\n   → {_who(chosen.seats, step.id)}, may use: "
-            f"{', '.join(step.tools)}"
-            for number, step in enumerate(plan.steps, start=1)
-        )
-        return Question(
-            tenant=task.tenant,
-            task=task.id,
-            run=run,
-            member=DECISION_ENGINE,
-            ordinal=1,
-            kind="escalation",
-            tier=chosen.tier,
-            requester=task.requester,
-            title="May this plan be carried out?",
-            why="; ".join(chosen.reasons),
-            action=f"The task:\n{task.text}\n\nThe plan:\n{steps}",
-            origin=f"task {task.id}, requested by {task.requester}",
-            limits=(
-                "The plan was made by rules from the task's text. What the agents will find, and "
-                "so what exactly they will want to send or change, is not known yet: every call "
-                "of a risky tool is shown to you with its exact arguments before it is made. "
-                "Nothing has been done so far."
-            ),
-            policy_version=chosen.policy_version,
-        )
-
     def _capable(self, task: Task, plan: Plan) -> Mapping[str, str]:
         best: dict[str, str] = {}
         for capability in sorted(plan.capabilities):
@@ -109,7 +68,38 @@ class HybridOrchestrator:
         return max(tiers, key=TIERS.index, default=TIERS[0])
 
 
-def instructions(task: Task, chosen: Decision, seat: Seat, earlier: Sequence[Finding]) -> str:
+def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:
+    """Return what a person is asked before anything of an escalated task happens."""
+    plan = Plan.from_json(chosen.details["plan"])
+    steps = "\n".join(
+        f"{number}. {step.text}\n   → {_who(chosen.seats, step.id)}, may use: "
+        f"{', '.join(step.tools)}"
+        for number, step in enumerate(plan.steps, start=1)
+    )
+    return Question(
+        tenant=task.tenant,
+        task=task.id,
+        run=run,
+        member=DECISION_ENGINE,
+        ordinal=1,
+        kind="escalation",
+        tier=chosen.tier,
+        requester=task.requester,
+        title="May this plan be carried out?",
+        why="; ".join(chosen.reasons),
+        action=f"The task:\n{task.text}\n\nThe plan:\n{steps}",
+        origin=f"task {task.id}, requested by {task.requester}",
+        limits=(
+            "The plan was made by rules from the task's text. What the agents will find, and "
+            "so what exactly they will want to send or change, is not known yet: every call "
+            "of a risky tool is shown to you with its exact arguments before it is made. "
+            "Nothing has been done so far."
+        ),
+        policy_version=chosen.policy_version,
+    )
+
+
+def instructions(chosen: Decision, seat: Seat, earlier: Sequence[Finding]) -> str:
     """Return what one seat is told: its steps of the plan, and what others found before."""
     plan = {step.id: step for step in Plan.from_json(chosen.details["plan"]).steps}
     told = "\n".join(plan[step].text for step in seat.steps)
@@ -120,11 +110,3 @@ def instructions(task: Task, chosen: Decision, seat: Seat, earlier: Sequence[Fin
 
 def _who(seats: Sequence[Seat], step: str) -> str:
     return next((seat.agent for seat in seats if step in seat.steps), "nobody yet")
-
-
-def synthesise(findings: Sequence[Finding]) -> str:
-    """Join what several members found into one answer that says who found what."""
-    if len(findings) == 1:
-        return findings[0].text
-    return "\n\n".join(f"**{finding.member}**: {finding.text}" for finding in findings)
-

@@ -27,6 +27,7 @@ class TaskLimits:
     context_depth: int = 20
     tokens: int = 200_000
     cost_usd: float = 5.0
+    answer_within_seconds: int = 30 * 86_400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,8 @@ class Request:
         text: What is to be done, in the requester's words.
         context: Facts beside the text, as a JSON object.
         agent: Agent that shall do it; '' lets the decision engine choose.
-        budget: `{tokens, cost_usd}`, each optional, narrower than the installation's limits.
+        budget: `{tokens, cost_usd, answer_within_seconds}`, each optional: the most the task may
+            spend, narrower than the installation's limits, and how long its questions wait.
         requester: Who asks: `key:<id>`, `ui:unverified`, `schedule:<name>`.
         idempotency_key: The same key names the same task; '' makes every request a new one.
         run: The flow run that carries the task already, when it was started from its form.
@@ -166,13 +168,17 @@ def _parts(value: object, what: str, depth: int) -> Iterator[object]:
 
 
 def _screen_budget(budget: Mapping[str, Any], limits: TaskLimits) -> None:
-    most = {"tokens": limits.tokens, "cost_usd": limits.cost_usd}
+    most: dict[str, int | float] = {
+        "tokens": limits.tokens,
+        "cost_usd": limits.cost_usd,
+        "answer_within_seconds": limits.answer_within_seconds,
+    }
     for name, value in budget.items():
         if name not in most:
-            raise InvalidRequest(f"a budget has `tokens` and `cost_usd`, not {str(name)[:80]!r}")
-        whole = name == "tokens"
+            raise InvalidRequest(f"a budget has {', '.join(most)}, not {str(name)[:80]!r}")
+        whole = name != "cost_usd"
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-            raise InvalidRequest(f"budget.{name} must be a number{' of tokens' if whole else ''}")
+            raise InvalidRequest(f"budget.{name} must be a {'whole ' if whole else ''}number")
         if not 0 < value <= most[name]:
             raise InvalidRequest(
                 f"budget.{name} must be above 0 and at most {most[name]:,}, got {value:,}"

@@ -290,6 +290,22 @@ class RecentRow(Base):
     updated: Mapped[datetime]
 
 
+class ShelfRow(Base):
+    """How far a tenant's long-term memory has grown; every writer of it locks this row first.
+
+    So passages are numbered in the order their transactions commit, and a reader who knows both
+    numbers knows whether anything changed.
+    """
+
+    __tablename__ = "shelves"
+
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), primary_key=True)
+    written: Mapped[int] = mapped_column(BigInteger)
+    """The highest passage number ever given."""
+    removals: Mapped[int] = mapped_column(BigInteger)
+    """How often passages were taken away."""
+
+
 class DocumentRow(Base):
     """Something that was ingested or noted; its passages are what is searched."""
 
@@ -298,15 +314,17 @@ class DocumentRow(Base):
         one_of("source_type", "conversation", "tool_output", "document", "observation", "external"),
         one_of("provenance", "trusted", "untrusted"),
         UniqueConstraint("tenant", "agent", "content_hash"),
+        Index("ix_documents_tenant_agent_origin", "tenant", "agent", "origin"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), index=True)
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"))
     agent: Mapped[str] = mapped_column(String(64))
+    """Whose it is; '' is the whole tenant's."""
     category: Mapped[str] = mapped_column(String(64))
     source_type: Mapped[str] = mapped_column(String(16))
     provenance: Mapped[str] = mapped_column(String(16))
-    origin: Mapped[str]
+    origin: Mapped[str] = mapped_column(String(1000))
     """Path or address it came from."""
     title: Mapped[str]
     content_hash: Mapped[str] = mapped_column(String(64))
@@ -319,10 +337,10 @@ class PassageRow(Base):
     """A citable piece of a document: section and character range `[start, stop)`."""
 
     __tablename__ = "passages"
-    __table_args__ = (UniqueConstraint("document", "start"),)
 
-    id: Mapped[int] = mapped_column(Serial, primary_key=True)
-    tenant: Mapped[str] = mapped_column(String(64), index=True)
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """Unique within the tenant, ascending in commit order, never given twice."""
     document: Mapped[str] = mapped_column(
         String(64), ForeignKey("documents.id", ondelete="CASCADE"), index=True
     )
@@ -330,6 +348,10 @@ class PassageRow(Base):
     start: Mapped[int]
     stop: Mapped[int]
     text: Mapped[str]
+    words: Mapped[int]
+    """Length in words, with title and section."""
+    bag: Mapped[bytes]
+    """The words it is found by; see `dryad.memory.words`."""
 
 
 # --- level 3: tasks, decisions, questions ------------------------------------------------------

@@ -13,8 +13,10 @@ from dryad.orchestration.plan import MAX_STEPS, Plan, PlanStep, offline_plan
     [
         ("What happens when a flow run is suspended?", ["research"], 1),
         (
-            "Find what the documentation says about leases, and calculate the average of 12, 15"
-            " and 21.",
+            (
+                "Find what the documentation says about leases, and calculate the average of 12, 15"
+                " and 21."
+            ),
             ["research", "analysis"],
             2,
         ),

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from dryad.foundation.audit import Audit
+
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import TaskRow
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
@@ -211,9 +211,7 @@ def test_an_edit_approves_the_edited_call_and_no_other(world: World):
 @pytest.mark.parametrize("decision", ["reject", "reply"])
 def test_neither_no_nor_a_reply_allows_anything(world: World, decision: str):
     case = world.cases.settle(QUESTION)
-    world.cases.answer(
-        ACME, case.id, decision=decision, reason="no", reply="ask Bob", by="key:b"
-    )
+    world.cases.answer(ACME, case.id, decision=decision, reason="no", reply="ask Bob", by="key:b")
     with pytest.raises(Refused):
         spend(world, case.id, CALL, "s1")
 
