@@ -57,7 +57,9 @@ def test_every_link_between_committed_files_leads_somewhere():
         f"{path.relative_to(ROOT)}: {target}"
         for path in pages
         if "_build" not in path.parts
-        for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text())
+        for target in re.findall(
+            r"(?<!!)\[[^]]*\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text()
+        )
         if not (path.parent / target).exists()
     ]
     assert dead == []
