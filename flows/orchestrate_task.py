@@ -1,10 +1,11 @@
 """One task, from its request to a report a person can trust."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dryad.execution.episodes import Asks, Done
+from dryad.execution.episodes import Asks, Done, Episode, Verdict
 from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, State
@@ -14,11 +15,11 @@ from dryad.foundation.errors import DryadError, InvalidRequest, NotFound, Refuse
 from dryad.foundation.ids import RunId
 from dryad.orchestration.decision import Decision, Seat
 from dryad.orchestration.findings import Finding
-from dryad.orchestration.hybrid import call_question, patience, plan_question, prompt
+from dryad.orchestration.hybrid import call_question, patience, plan_question, prompt, verdict_of
 from dryad.orchestration.tasks import Task
 from flows._gate import ask
 from tasks._journal import carried, keep_contract
-from tasks.execution import advance, as_verdict, limits_of_seat
+from tasks.execution import advance
 from tasks.memory import recall, remember
 from tasks.orchestration import (
     assemble,
@@ -44,6 +45,15 @@ class TaskForm(BaseModel):
     agent: str = Field("", title="Agent", description="Leave empty to let DRYAD choose.")
     tenant: str = Field("default", title="Tenant", description="Whose memory and tools it uses.")
     task_id: str = Field("", title="Task id", description="Set by programs; leave empty.")
+
+
+@dataclass
+class Briefing:
+    """What seats are told beside their own part of the plan."""
+
+    run: RunId
+    known: str
+    findings: dict[str, Finding] = field(default_factory=dict[str, Finding])
 
 
 def _run_name() -> str:
@@ -72,11 +82,10 @@ async def _handle(task: Task, run: RunId) -> Task:
     try:
         decision = await decide(task)
         if decision.route == "escalation":
-            verdict = await ask(plan_question(task, run, decision), seconds=patience(task))
-            if not verdict.allows:
-                return await judge(task, verdict)
-        known = await recall(task)
-        findings = await _work(task, run, decision, known)
+            case = await ask(plan_question(task, run, decision), seconds=patience(task))
+            if not case.allows:
+                return await judge(task, case)
+        findings = await _work(task, run, decision)
         await remember(task, findings)
         return await conclude(task, findings)
     except DryadError as fault:
@@ -86,74 +95,74 @@ async def _handle(task: Task, run: RunId) -> Task:
         return ended
 
 
-async def _work(task: Task, run: RunId, decision: Decision, known: str) -> list[Finding]:
+async def _work(task: Task, run: RunId, decision: Decision) -> list[Finding]:
     """Let each seat work once those it waits for are done; the others work side by side."""
     await assemble(task, decision)
-    findings: dict[str, Finding] = {}
-    while len(findings) < len(decision.seats):
+    brief = Briefing(run, await recall(task))
+    while len(brief.findings) < len(decision.seats):
         ready = [
             seat
             for seat in decision.seats
-            if seat.member not in findings and findings.keys() >= set(seat.after)
+            if seat.member not in brief.findings and brief.findings.keys() >= set(seat.after)
         ]
-        findings |= await _wave(task, run, decision, ready, known, findings)
-    return [findings[seat.member] for seat in decision.seats]
+        brief.findings.update(await _wave(task, decision, ready, brief))
+    return [brief.findings[seat.member] for seat in decision.seats]
 
 
 async def _wave(
-    task: Task,
-    run: RunId,
-    decision: Decision,
-    seats: Sequence[Seat],
-    known: str,
-    findings: dict[str, Finding],
+    task: Task, decision: Decision, seats: Sequence[Seat], brief: Briefing
 ) -> dict[str, Finding]:
     """Let seats work at the same time, episode by episode, until each is done.
 
     What they ask is asked one after another in this body, for a run has one open form.
     """
-    limits = limits_of_seat(task, seats=len(decision.seats))
-    told = {seat: prompt(decision, seat, [findings[earlier] for earlier in seat.after])
-            for seat in seats}  # fmt: skip
-    asking: dict[Seat, Asks | None] = dict.fromkeys(seats)
+    episodes = {
+        seat: Episode(
+            run=brief.run,
+            member=seat.member,
+            number=1,
+            instructions=brief.known,
+            prompt=prompt(decision, seat, [brief.findings[earlier] for earlier in seat.after]),
+        )
+        for seat in seats
+    }
     done: dict[str, Finding] = {}
-    number = 0
-    while asking:
-        number += 1
-        verdicts = {
-            seat: {
-                question.call_id: as_verdict(
-                    await ask(call_question(task, run, seat, question), seconds=patience(task))
-                )
-                for question in (asks.questions if asks else ())
-            }
-            for seat, asks in asking.items()
-        }
+    while episodes:
         ends = await _together(
-            advance(
-                seat.member, number, task, seat.agent, told[seat], known, limits,
-                asks.progress if asks else None, verdicts[seat],
-            )
-            for seat, asks in asking.items()
-        )  # fmt: skip
-        done |= {
-            seat.member: Finding(seat, end)
-            for seat, end in zip(asking, ends, strict=True)
-            if isinstance(end, Done)
-        }
-        asking = {
-            seat: end for seat, end in zip(asking, ends, strict=True) if isinstance(end, Asks)
-        }
+            advance(seat.member, task, seat.agent, episode) for seat, episode in episodes.items()
+        )
+        following: dict[Seat, Episode] = {}
+        for (seat, episode), end in zip(episodes.items(), ends, strict=True):
+            if isinstance(end, Done):
+                done[seat.member] = Finding(seat, end)
+            else:
+                following[seat] = replace(
+                    episode,
+                    number=episode.number + 1,
+                    progress=end.progress,
+                    verdicts=await _verdicts(task, brief.run, seat, end),
+                )
+        episodes = following
     return done
 
 
-async def _together(episodes: Any) -> list[Done | Asks]:
+async def _verdicts(task: Task, run: RunId, seat: Seat, asks: Asks) -> dict[str, Verdict]:
+    verdicts: dict[str, Verdict] = {}
+    for question in asks.questions:
+        case = await ask(call_question(task, run, seat, question), seconds=patience(task))
+        verdicts[question.call_id] = verdict_of(case)
+    return verdicts
+
+
+async def _together(
+    episodes: Iterable[Coroutine[Any, Any, Done | Asks]],
+) -> list[Done | Asks]:
     """Run episodes side by side; a failure is raised only when the others have come to an end."""
     ends = await asyncio.gather(*episodes, return_exceptions=True)
     for end in ends:
         if isinstance(end, BaseException):
             raise end
-    return list(ends)
+    return [end for end in ends if not isinstance(end, BaseException)]
 
 
 def _state(task: Task) -> State[Any]:

@@ -125,8 +125,9 @@ def step(
             if found is not None and found.state == "done":
                 return outcome_type.validate_python(found.outcome)
             outcome = await as_task(*args, **kwargs)
-            recorded = outcome_type.dump_python(outcome, mode="json")
-            await asyncio.to_thread(journal.record, run.lease, place, ordinal, inputs, recorded)
+            if recorded(outcome):
+                as_json = outcome_type.dump_python(outcome, mode="json")
+                await asyncio.to_thread(journal.record, run.lease, place, ordinal, inputs, as_json)
             return outcome
 
         return call

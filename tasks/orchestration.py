@@ -14,7 +14,6 @@ from dryad.orchestration.findings import Finding, synthesise
 from dryad.orchestration.report import decision_table, report
 from dryad.orchestration.requests import Request
 from dryad.orchestration.review.questions import Case, Question
-from dryad.orchestration.review.verdicts import Verdict
 from dryad.orchestration.tasks import Task
 from tasks._journal import carried_run, step
 from tasks._services import services
@@ -105,9 +104,10 @@ def conclude(task: Task, findings: list[Finding]) -> Task:
 
 
 @step("judge")
-def judge(task: Task, verdict: Verdict) -> Task:
+def judge(task: Task, case: Case) -> Task:
     """End a task whose plan a person did not allow; a reply is the answer of that person."""
-    end = services().tasks.finish
+    end, verdict = services().tasks.finish, case.verdict
+    assert verdict is not None
     if verdict.decision == "reply":
         result = {"answer": verdict.reply, "citations": [], "degraded": "", "work": []}
         return end(task.id, "done", reason=f"answered by {verdict.by}", result=result)

@@ -15,7 +15,7 @@ from dryad.orchestration import complexity, decision
 from dryad.orchestration.decision import Decision, Decisions, Seat
 from dryad.orchestration.findings import Finding
 from dryad.orchestration.plan import Plan, offline_plan
-from dryad.orchestration.review.questions import Question
+from dryad.orchestration.review.questions import Case, Question
 from dryad.orchestration.tasks import Task
 
 DECISION_ENGINE = "decision-engine"
@@ -131,6 +131,19 @@ def call_question(task: Task, run: RunId, seat: Seat, asked: episodes.Question) 
             "The arguments were written by an agent. Whether what they say is true was not "
             "checked, and what the receiver does with them cannot be taken back."
         ),
+    )
+
+
+def verdict_of(case: Case) -> episodes.Verdict:
+    """Return a closed case as the agent loop reads it."""
+    said = case.verdict
+    assert said is not None
+    return episodes.Verdict(
+        decision=said.decision,
+        reason=said.reason,
+        reply=said.reply,
+        arguments=said.edited_arguments,
+        case=case.id,
     )
 
 
