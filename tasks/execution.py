@@ -87,10 +87,10 @@ class SeatTools:
 
     async def call(self, step: str, permit: Permit) -> ToolOutcome:
         """See `ToolCaller.call`."""
-        return await call_tool(permit.spec.name, self.member, self.work, step, permit)
+        return await call_tool(step, permit, self.work)
 
 
-@task(name="tool", task_run_name="{member}: {tool}", **PLAIN)
-async def call_tool(tool: str, member: str, work: Task, step: str, permit: Permit) -> ToolOutcome:
+@task(name="tool", task_run_name="{step}", **PLAIN)
+async def call_tool(step: str, permit: Permit, work: Task) -> ToolOutcome:
     """Make one permitted call; tried once, for the agent loop knows what a retry may do."""
     return await services().toolbox.call(permit, step=step, tenant=work.tenant, task=work.id)

@@ -55,7 +55,11 @@ def decide(task: Task) -> Decision:
 
 
 @step("question", shown_as="question-{member}", recorded=lambda case: case.verdict is not None)
-async def settle_case(member: str, question: Question, waits_seconds: int) -> Case:
+async def settle_case(
+    member: str,  # noqa: ARG001 - names the member's own place in the journal
+    question: Question,
+    waits_seconds: int,
+) -> Case:
     """Ask, or look whether it was answered; see `Cases.settle`. Recorded once it is answered."""
     dryad = services()
     wait = timedelta(seconds=waits_seconds) if waits_seconds else None

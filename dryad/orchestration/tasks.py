@@ -212,6 +212,26 @@ class Tasks:
         self.get(tenant, task)
         return self.finish(task, "cancelled", reason=reason or "cancelled on request", actor=actor)
 
+    def renew(self, task: TaskId) -> Task:
+        """End a task as superseded and submit what it asked anew; done twice it is done once.
+
+        Raises:
+            Conflict: it ended otherwise already.
+        """
+        old = self.find(task)
+        again = self.submit(
+            Request(
+                tenant=old.tenant,
+                text=old.text,
+                context=old.context,
+                agent=old.agent,
+                budget=old.budget,
+                requester=old.requester,
+                idempotency_key=f"again:{old.id}",
+            )
+        )
+        return self.finish(task, "superseded", reason=f"submitted anew as {again.id}")
+
     def usage(
         self, task: TaskId, *, tokens: int, cost_usd: float, session: Session | None = None
     ) -> None:
