@@ -1,8 +1,6 @@
 """Level 1 as steps of a run: one episode of one agent, and each tool call it makes."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from dryad.execution.agent_loop import advance as advance_agent
 from dryad.execution.episodes import Asks, Done, Episode, Usage
@@ -11,8 +9,7 @@ from dryad.execution.tool_calls import ToolOutcome
 from prefect import task
 from sqlalchemy.orm import Session
 
-from dryad.execution.agents import Agent
-from dryad.foundation.tools import Permit, ToolSpec
+from dryad.foundation.tools import Permit
 from dryad.orchestration.tasks import Task
 from tasks._journal import carried_run, step
 from tasks._policy import PLAIN
@@ -28,7 +25,13 @@ async def advance(member: str, work: Task, agent: str, episode: Episode) -> Done
     return await advance_agent(
         replace(episode, instructions=told),
         model=dryad.models.model_for(work.tenant, who),
-        tools=SeatTools(work, who, member),
+        tools=ShownTools(
+            dryad.tools,
+            dryad.toolbox,
+            Errand(work.tenant, work.id, who.id),
+            policy=lambda: dryad.policies.current(work.tenant),
+            role=who.role,
+        ),
         steps=RunSteps(dryad.journal, run.lease, spend=_spend),
         guard=Guard(work, who.id),
     )
@@ -60,37 +63,15 @@ class Guard:
         )
 
 
-@dataclass(frozen=True)
-class SeatTools:
-    """The tools of one seat; each call is decided in code and shown as a task run."""
-
-    work: Task
-    agent: Agent
-    member: str
-
-    def offered(self) -> Sequence[ToolSpec]:
-        """See `ToolCaller.offered`."""
-        return services().tools.offered(self.work.tenant, self.agent.id, role=self.agent.role)
-
-    def permit(self, tool: str, arguments: Mapping[str, Any], *, untrusted: bool) -> Permit:
-        """See `ToolCaller.permit`."""
-        dryad = services()
-        return dryad.tools.permit(
-            self.work.tenant,
-            self.agent.id,
-            tool,
-            arguments,
-            policy=dryad.policies.current(self.work.tenant),
-            role=self.agent.role,
-            untrusted=untrusted,
-        )
+class ShownTools(GrantedTools):
+    """The tools of one seat, each call shown as a task run."""
 
     async def call(self, step: str, permit: Permit) -> ToolOutcome:
         """See `ToolCaller.call`."""
-        return await call_tool(step, permit, self.work)
+        return await call_tool(step, permit, self.errand)
 
 
 @task(name="tool", task_run_name="{step}", **PLAIN)
-async def call_tool(step: str, permit: Permit, work: Task) -> ToolOutcome:
+async def call_tool(step: str, permit: Permit, errand: Errand) -> ToolOutcome:
     """Make one permitted call; tried once, for the agent loop knows what a retry may do."""
-    return await services().toolbox.call(permit, step=step, tenant=work.tenant, task=work.id)
+    return await services().toolbox.run(step, permit, errand)
