@@ -17,7 +17,12 @@ from tasks._services import services
 
 
 @step("advance", shown_as="{member}: episode {episode.number}")
-async def advance(member: str, work: Task, agent: str, episode: Episode) -> Done | Asks:
+async def advance(
+    member: str,  # noqa: ARG001 - names the member's own place in the journal
+    work: Task,
+    agent: str,
+    episode: Episode,
+) -> Done | Asks:
     """Let one agent work until it is done or asks; see `agent_loop.advance`."""
     dryad, run = services(), carried_run()
     who = dryad.agents.get(work.tenant, agent)
