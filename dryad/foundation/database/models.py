@@ -65,8 +65,8 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a class attribute
-        dict[str, Any]: JSON,
-        list[Any]: JSON,
+        dict[str, Any]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
         datetime: Instant,
         str: Text,
         bytes: LargeBinary,
@@ -439,7 +439,7 @@ class CaseRow(Base):
     kind: Mapped[str] = mapped_column(String(16))
     tier: Mapped[str] = mapped_column(String(16))
     question: Mapped[dict[str, Any]]
-    """`{title, why, action, arguments, origin, limits}`: what the brief is made from."""
+    """`{title, why, action, call, origin, limits}`: what the brief is made from."""
     requester: Mapped[str]
     status: Mapped[str] = mapped_column(String(16))
     round: Mapped[int]
