@@ -170,21 +170,6 @@ class Librarian:
                 query = query.where(DocumentRow.category == category)
             return session.scalar(query) or 0
 
-    def find(self, tenant: TenantId, agent: str, origin: str) -> str | None:
-        """Return the newest document an owner has from `origin`."""
-        with self._database.reading() as session:
-            return session.scalar(
-                select(DocumentRow.id)
-                .where(
-                    DocumentRow.tenant == tenant,
-                    DocumentRow.agent == agent,
-                    DocumentRow.origin == origin,
-                    DocumentRow.deleted.is_(None),
-                )
-                .order_by(DocumentRow.created.desc(), DocumentRow.id.desc())
-                .limit(1)
-            )
-
     # -- away
 
     def withdraw(self, tenant: TenantId, document: str) -> None:
