@@ -13,6 +13,8 @@ from dryad.api.routes import (
     decisions,
     health,
     keys,
+    logs,
+    memory,
     tasks,
     tenants,
     tools,
@@ -23,7 +25,7 @@ from dryad.runs import Runs
 
 VERSION = "v1"
 _ABOUT = "Ask for work, answer questions, look at everything. Errors are RFC 9457 problems."
-_RESOURCES = (tasks, decisions, consultations, agents, tools, tenants, keys)
+_RESOURCES = (tasks, decisions, consultations, agents, tools, memory, tenants, keys, logs)
 
 
 def create_app(services: Services, runs: Runs) -> FastAPI:

@@ -12,7 +12,8 @@ T = TypeVar("T")
 JSON_BYTES, JSON_DEPTH = 200_000, 20
 
 
-def _text(value: str) -> str:
+def plain_text(value: str) -> str:
+    """Refuse what is no text: NUL, lone surrogates, controls of binaries."""
     screen_characters(value, "the text")
     return value
 
@@ -22,8 +23,8 @@ def _object(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_text)]
-Prose = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_text)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(plain_text)]
+Prose = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(plain_text)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_object)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$")]
 

@@ -18,6 +18,7 @@ from dryad.foundation.database.models import Base
 from dryad.foundation.keys import SCOPES
 from dryad.foundation.provision import provision
 from dryad.foundation.settings import Settings
+from dryad.orchestration.review.questions import StoredAnswers
 from dryad.runs import Runs
 from tests.servers import free_port, wait_for
 
@@ -43,8 +44,13 @@ class House:
 
 
 @contextmanager
-def serving(home: Path, database_url: str, **more: str) -> Generator[House]:
-    """Serve an empty installation with the tenants `default`, `acme` and `globex`."""
+def serving(
+    home: Path, database_url: str, *, answers: StoredAnswers | None = None, **more: str
+) -> Generator[House]:
+    """Serve an empty installation with the tenants `default`, `acme` and `globex`.
+
+    Prefect is down. Without `answers` it is asked for answers given in forms all the same.
+    """
     environ = {
         "DRYAD_HOME": str(home),
         "DRYAD_DATABASE_URL": database_url,
@@ -55,7 +61,7 @@ def serving(home: Path, database_url: str, **more: str) -> Generator[House]:
     }
     settings, _ = reader.load(environ, directory=home)
     runs = Runs(settings.prefect_url, patience=timedelta(0), timeout=timedelta(seconds=5))
-    with closing(Services(settings, answers=runs, component="api")) as services:
+    with closing(Services(settings, answers=answers or runs, component="api")) as services:
         Base.metadata.create_all(services.database.engine)
         provision(services.database, services.secrets)
         for tenant in ("acme", "globex"):
@@ -76,8 +82,14 @@ def serving(home: Path, database_url: str, **more: str) -> Generator[House]:
 
 
 @pytest.fixture
-def house(tmp_path: Path, database_url: str) -> Generator[House]:
-    with serving(tmp_path / "home", database_url) as house:
+def answers() -> StoredAnswers | None:
+    """Where answers given in forms lie; None: on the server, which is down."""
+    return None
+
+
+@pytest.fixture
+def house(tmp_path: Path, database_url: str, answers: StoredAnswers | None) -> Generator[House]:
+    with serving(tmp_path / "home", database_url, answers=answers) as house:
         yield house
 
 
