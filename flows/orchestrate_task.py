@@ -15,7 +15,14 @@ from dryad.foundation.errors import DryadError, InvalidRequest, NotFound, Refuse
 from dryad.foundation.ids import RunId
 from dryad.orchestration.decision import Decision, Seat
 from dryad.orchestration.findings import Finding
-from dryad.orchestration.hybrid import call_question, patience, plan_question, prompt, verdict_of
+from dryad.orchestration.hybrid import (
+    Known,
+    call_question,
+    patience,
+    plan_question,
+    prompt,
+    verdict_of,
+)
 from dryad.orchestration.tasks import Task
 from flows._gate import ask
 from tasks._journal import carried, keep_contract
@@ -52,7 +59,7 @@ class Briefing:
     """What seats are told beside their own part of the plan."""
 
     run: RunId
-    known: str
+    known: Known
     findings: dict[str, Finding] = field(default_factory=dict[str, Finding])
 
 
@@ -121,7 +128,8 @@ async def _wave(
             run=brief.run,
             member=seat.member,
             number=1,
-            instructions=brief.known,
+            instructions=brief.known.text,
+            untrusted=brief.known.untrusted,
             prompt=prompt(decision, seat, [brief.findings[earlier] for earlier in seat.after]),
         )
         for seat in seats
