@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+from prefect import task
+
 from dryad.execution.agent_loop import advance as advance_agent
 from dryad.execution.episodes import Asks, Done, Episode, Usage
-from dryad.execution.steps import Approval, RunSteps
+from dryad.execution.steps import RunSteps
 from dryad.execution.tool_calls import ToolOutcome
-from prefect import task
-from sqlalchemy.orm import Session
-
+from dryad.execution.toolbox import Errand, GrantedTools
 from dryad.foundation.tools import Permit
 from dryad.orchestration.tasks import Task
 from tasks._journal import carried_run, step
@@ -37,18 +37,9 @@ async def advance(
             policy=lambda: dryad.policies.current(work.tenant),
             role=who.role,
         ),
-        steps=RunSteps(dryad.journal, run.lease, spend=_spend),
+        steps=RunSteps(dryad.journal, run.lease, spend=dryad.cases.spend),
         guard=Guard(work, who.id),
     )
-
-
-def _spend(session: Session, approval: Approval) -> None:
-    call = {
-        "tool": approval.tool,
-        "version": approval.version,
-        "arguments": dict(approval.arguments),
-    }
-    services().cases.spend(approval.case, call=call, step=approval.step, session=session)
 
 
 @dataclass(frozen=True)

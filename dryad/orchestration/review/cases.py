@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
+from dryad.execution.steps import Approval
 from dryad.foundation.audit import Audit
 from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.clock import Clock, utc_now
@@ -207,27 +208,29 @@ class Cases:
                 ).to_json()
                 self._audit_closed(row, session)
 
-    def spend(self, case_id: int, *, call: dict[str, Any], step: str, session: Session) -> None:
-        """Use an approval, inside the transaction that records the intent of its action.
+    def spend(self, session: Session, approval: Approval) -> None:
+        """Use an approval, inside the transaction that records the intent of its call.
 
-        Args:
-            case_id: The case that approved.
-            call: `{tool, version, arguments}` as it is about to be made.
-            step: Id of the step that makes it; the same step may come again after a crash.
-            session: The transaction of the intent.
+        The same step may come again after a crash; no other ever can.
 
         Raises:
-            Refused: it was not approved, is used, or was given for something else.
+            Refused: it was not approved, is used, or was given for another call.
         """
-        row = session.get(CaseRow, case_id, with_for_update=True)
-        wanted = canonical_json(call)
+        row = session.get(CaseRow, approval.case, with_for_update=True)
+        wanted = canonical_json(
+            {
+                "tool": approval.tool,
+                "version": approval.version,
+                "arguments": dict(approval.arguments),
+            }
+        )
         if row is None or row.epoch != self._epoch or wanted not in {
             canonical_json(known) for known in _approved_calls(row)
         }:  # fmt: skip
-            raise Refused(f"question #{case_id} does not approve this call")
-        if row.used_by not in {None, step}:
-            raise Refused(f"the approval of question #{case_id} was used before")
-        row.used_by = step
+            raise Refused(f"question #{approval.case} does not approve this call")
+        if row.used_by not in {None, approval.step}:
+            raise Refused(f"the approval of question #{approval.case} was used before")
+        row.used_by = approval.step
 
     # -- inside
 
