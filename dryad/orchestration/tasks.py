@@ -134,6 +134,18 @@ class Tasks:
         with self._database.reading() as session:
             return [_task(row) for row in session.scalars(query)]
 
+    def carried(self, *, limit: int = 1_000) -> list[Task]:
+        """Return the tasks that have not ended and have a flow run, oldest first."""
+        query = (
+            select(TaskRow)
+            .where(TaskRow.status.in_(("submitted", "running", "waiting")))
+            .where(TaskRow.run.is_not(None))
+            .order_by(TaskRow.created, TaskRow.id)
+            .limit(limit)
+        )
+        with self._database.reading() as session:
+            return [_task(row) for row in session.scalars(query)]
+
     def sent(self, task: TaskId, run: RunId) -> None:
         """Record which flow run carries the task; saying the same twice is one.
 
