@@ -33,6 +33,15 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def prefect_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Generator[servers.PrefectServer]:
+    """A real Prefect server, with a password and nothing registered."""
+    with servers.prefect(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database, once on each technology."""

@@ -1,11 +1,16 @@
 """Real servers for tests, started as a person would and stopped with the session."""
 
 import os
+import signal
 import socket
 import subprocess
+import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -67,3 +72,79 @@ def postgres(directory: Path) -> Generator[str]:
         server.terminate()
         server.wait(timeout=30)
         log.close()
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A real Prefect server: where it is, its password, and its own home."""
+
+    url: str
+    auth: str
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which Prefect's own programs talk to it."""
+        return clean_environment() | {
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_API_URL": self.url,
+            "PREFECT_API_AUTH_STRING": self.auth,
+            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        }
+
+
+def clean_environment() -> dict[str, str]:
+    """Return our environment without what would point a program at another installation."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PREFECT_", "DRYAD_"))
+    }
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of `url` succeeds."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@contextmanager
+def prefect(directory: Path, *, database: str | None = None) -> Generator[PrefectServer]:
+    """Run a Prefect server of its own in `directory`; on SQLite unless a database is named."""
+    port = free_port()
+    server = PrefectServer(f"http://127.0.0.1:{port}/api", "dryad:test-password", directory)
+    environment = server.environment | {
+        "PREFECT_SERVER_API_AUTH_STRING": server.auth,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_ENABLED": "false",
+    }
+    if database is not None:
+        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
+    command = [sys.executable, "-P", "-m", "prefect", "server", "start"]
+    with (directory / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            env=environment,
+            cwd=directory,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            wait_for("Prefect", lambda: answers(f"{server.url}/ready"), seconds=120)
+            yield server
+        finally:
+            stop(process)
+
+
+def stop(process: "subprocess.Popen[bytes]", *, seconds: float = 30) -> None:
+    """End a process: asked first, killed after `seconds`."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

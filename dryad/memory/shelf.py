@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow
@@ -119,6 +119,9 @@ EMPTY = Shelf(
 )
 
 
+_STATE = select(ShelfRow.written, ShelfRow.removals).where(ShelfRow.tenant == bindparam("tenant"))
+
+
 class Shelves:
     """The shelves of this process, by tenant: the least used leave when memory is short."""
 
@@ -130,9 +133,7 @@ class Shelves:
 
     def current(self, tenant: TenantId, session: Session) -> Shelf:
         """Return the tenant's shelf as the ledger holds it now."""
-        row = session.execute(
-            select(ShelfRow.written, ShelfRow.removals).where(ShelfRow.tenant == tenant)
-        ).one_or_none()
+        row = session.execute(_STATE, {"tenant": tenant}).one_or_none()
         if row is None:
             return EMPTY
         written, removals = row

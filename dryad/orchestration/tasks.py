@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
@@ -17,31 +17,9 @@ from dryad.foundation.database.models import AgentRow, TaskRow, TenantRow
 from dryad.foundation.errors import Conflict, NotFound, Refused
 from dryad.foundation.ids import RunId, TaskId, TenantId, new_id
 from dryad.orchestration.requests import Request, TaskLimits, screen
+from dryad.orchestration.statuses import ENDS, End, Status, step_to
 
-__all__ = ["ENDS", "Request", "Task", "TaskLimits", "Tasks"]
-
-Status = Literal[
-    "submitted", "running", "waiting", "done", "refused", "rejected", "expired", "failed",
-    "cancelled", "superseded", "held",
-]  # fmt: skip
-End = Literal["done", "refused", "rejected", "expired", "failed", "cancelled", "superseded"]
-
-ENDS: frozenset[Status] = frozenset(
-    ("done", "refused", "rejected", "expired", "failed", "cancelled", "superseded")
-)
-"""A task that ended so stays so."""
-
-_UNDONE: frozenset[Status] = ENDS - {"done"}
-_RUN: frozenset[Status] = frozenset(("running", "held"))
-_WAIT: frozenset[Status] = frozenset(("waiting", "held"))
-_BEGIN: frozenset[Status] = frozenset(("submitted",))
-_NEXT: dict[Status, frozenset[Status]] = {
-    "submitted": _RUN | (_UNDONE - {"rejected"}),
-    "running": _WAIT | ENDS,
-    "waiting": _RUN | _UNDONE,
-    # After a restore a person lets a task go on from the beginning, or ends it.
-    "held": _BEGIN | _UNDONE,
-}
+__all__ = ["ENDS", "Request", "Status", "Task", "TaskLimits", "Tasks"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +134,18 @@ class Tasks:
         with self._database.reading() as session:
             return [_task(row) for row in session.scalars(query)]
 
+    def carried(self, *, limit: int = 1_000) -> list[Task]:
+        """Return the tasks that have not ended and have a flow run, oldest first."""
+        query = (
+            select(TaskRow)
+            .where(TaskRow.status.in_(("submitted", "running", "waiting")))
+            .where(TaskRow.run.is_not(None))
+            .order_by(TaskRow.created, TaskRow.id)
+            .limit(limit)
+        )
+        with self._database.reading() as session:
+            return [_task(row) for row in session.scalars(query)]
+
     def sent(self, task: TaskId, run: RunId) -> None:
         """Record which flow run carries the task; saying the same twice is one.
 
@@ -182,7 +172,7 @@ class Tasks:
             return self.finish(task, cast("End", status), reason=reason, session=session)
 
         def stand(row: TaskRow) -> None:
-            _step_to(row, status)
+            step_to(row, status)
             row.reason = reason
             if status == "submitted":
                 row.run = None  # a new run begins from the beginning
@@ -210,7 +200,7 @@ class Tasks:
         def end(row: TaskRow, session: Session) -> None:
             if row.status == status:
                 return
-            _step_to(row, status)
+            step_to(row, status)
             row.reason, row.result, row.finished = reason, result, row.updated
             self._audit.append(
                 TenantId(row.tenant),
@@ -233,6 +223,26 @@ class Tasks:
         """
         self.get(tenant, task)
         return self.finish(task, "cancelled", reason=reason or "cancelled on request", actor=actor)
+
+    def renew(self, task: TaskId) -> Task:
+        """End a task as superseded and submit what it asked anew; done twice it is done once.
+
+        Raises:
+            Conflict: it ended otherwise already.
+        """
+        old = self.find(task)
+        again = self.submit(
+            Request(
+                tenant=old.tenant,
+                text=old.text,
+                context=old.context,
+                agent=old.agent,
+                budget=old.budget,
+                requester=old.requester,
+                idempotency_key=f"again:{old.id}",
+            )
+        )
+        return self.finish(task, "superseded", reason=f"submitted anew as {again.id}")
 
     def usage(
         self, task: TaskId, *, tokens: int, cost_usd: float, session: Session | None = None
@@ -367,20 +377,6 @@ def _carry(row: TaskRow, run: RunId) -> None:
     if row.run not in {None, run}:
         raise Conflict(f"task {row.id} is carried by run {row.run}, not {run}")
     row.run = run
-
-
-def _step_to(row: TaskRow, status: Status) -> None:
-    now = cast("Status", row.status)
-    if now == status:
-        return
-    if status not in _NEXT.get(now, frozenset()):
-        raise Conflict(
-            f"task {row.id} is {now} and cannot become {status}",
-            "What ended stays as it ended; submit a new task."
-            if now in ENDS
-            else "Look at it with `dryad tasks show`.",
-        )
-    row.status = status
 
 
 def _missing(task: TaskId) -> NoReturn:

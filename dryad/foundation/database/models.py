@@ -286,6 +286,7 @@ class RecentRow(Base):
     agent: Mapped[str] = mapped_column(String(64), primary_key=True)
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
     value: Mapped[dict[str, Any]]
+    """`{value, provenance}`."""
     expires: Mapped[datetime] = mapped_column(index=True)
     updated: Mapped[datetime]
 
