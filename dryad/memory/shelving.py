@@ -130,7 +130,7 @@ def _passages(item: Prepared, shelf: ShelfRow, identity: str) -> Iterable[dict[s
             "start": piece.start,
             "stop": piece.stop,
             "text": text[piece.start : piece.stop],
-            "words": bag.words,
+            "length": bag.length,
             "bag": bag.entries,
         }
 
