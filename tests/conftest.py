@@ -9,14 +9,26 @@ from sqlalchemy import create_engine, text
 
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import Base
-from tests import servers
+from tests import servers, services
+
+SLOW_FOLDERS = {"e2e": pytest.mark.e2e, "flows": pytest.mark.prefect}
 
 _databases = itertools.count()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow by its folder, so that nobody can forget to."""
+    tests = Path(__file__).parent
+    for item in items:
+        folder = item.path.relative_to(tests).parts[0]
+        if folder in SLOW_FOLDERS:
+            item.add_marker(SLOW_FOLDERS[folder])
 
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     """The URL of a real PostgreSQL, without a database name."""
+    services.need("postgres")
     with servers.postgres(tmp_path_factory.mktemp("postgres")) as url:
         yield url
 

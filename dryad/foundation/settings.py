@@ -148,6 +148,8 @@ class Settings(BaseModel):
         "http://127.0.0.1:11434", "Ollama server", runbook="OLLAMA_BASE_URL"
     )
 
+    max_body_bytes: int = _setting(8_000_000, "Largest request body the API reads", ge=1_000)
+
     # limits of one task
     max_task_bytes: int = _setting(100_000, "Longest task text, UTF-8 bytes", ge=1)
     max_context_bytes: int = _setting(200_000, "Largest task context as JSON, bytes", ge=2)

@@ -65,8 +65,8 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a class attribute
-        dict[str, Any]: JSON,
-        list[Any]: JSON,
+        dict[str, Any]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
         datetime: Instant,
         str: Text,
         bytes: LargeBinary,
@@ -286,8 +286,25 @@ class RecentRow(Base):
     agent: Mapped[str] = mapped_column(String(64), primary_key=True)
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
     value: Mapped[dict[str, Any]]
+    """`{value, provenance}`."""
     expires: Mapped[datetime] = mapped_column(index=True)
     updated: Mapped[datetime]
+
+
+class ShelfRow(Base):
+    """How far a tenant's long-term memory has grown; every writer of it locks this row first.
+
+    So passages are numbered in the order their transactions commit, and a reader who knows both
+    numbers knows whether anything changed.
+    """
+
+    __tablename__ = "shelves"
+
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), primary_key=True)
+    written: Mapped[int] = mapped_column(BigInteger)
+    """The highest passage number ever given."""
+    removals: Mapped[int] = mapped_column(BigInteger)
+    """How often passages were taken away."""
 
 
 class DocumentRow(Base):
@@ -298,15 +315,17 @@ class DocumentRow(Base):
         one_of("source_type", "conversation", "tool_output", "document", "observation", "external"),
         one_of("provenance", "trusted", "untrusted"),
         UniqueConstraint("tenant", "agent", "content_hash"),
+        Index("ix_documents_tenant_agent_origin", "tenant", "agent", "origin"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), index=True)
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"))
     agent: Mapped[str] = mapped_column(String(64))
+    """Whose it is; '' is the whole tenant's."""
     category: Mapped[str] = mapped_column(String(64))
     source_type: Mapped[str] = mapped_column(String(16))
     provenance: Mapped[str] = mapped_column(String(16))
-    origin: Mapped[str]
+    origin: Mapped[str] = mapped_column(String(1000))
     """Path or address it came from."""
     title: Mapped[str]
     content_hash: Mapped[str] = mapped_column(String(64))
@@ -319,10 +338,10 @@ class PassageRow(Base):
     """A citable piece of a document: section and character range `[start, stop)`."""
 
     __tablename__ = "passages"
-    __table_args__ = (UniqueConstraint("document", "start"),)
 
-    id: Mapped[int] = mapped_column(Serial, primary_key=True)
-    tenant: Mapped[str] = mapped_column(String(64), index=True)
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """Unique within the tenant, ascending in commit order, never given twice."""
     document: Mapped[str] = mapped_column(
         String(64), ForeignKey("documents.id", ondelete="CASCADE"), index=True
     )
@@ -330,6 +349,10 @@ class PassageRow(Base):
     start: Mapped[int]
     stop: Mapped[int]
     text: Mapped[str]
+    words: Mapped[int]
+    """Length in words, with title and section."""
+    bag: Mapped[bytes]
+    """The words it is found by; see `dryad.memory.words`."""
 
 
 # --- level 3: tasks, decisions, questions ------------------------------------------------------
@@ -416,7 +439,7 @@ class CaseRow(Base):
     kind: Mapped[str] = mapped_column(String(16))
     tier: Mapped[str] = mapped_column(String(16))
     question: Mapped[dict[str, Any]]
-    """`{title, why, action, arguments, origin, limits}`: what the brief is made from."""
+    """`{title, why, action, call, origin, limits}`: what the brief is made from."""
     requester: Mapped[str]
     status: Mapped[str] = mapped_column(String(16))
     round: Mapped[int]

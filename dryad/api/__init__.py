@@ -1,0 +1,1 @@
+"""The HTTP edge: what programs and the command line talk to."""

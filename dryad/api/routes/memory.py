@@ -1,0 +1,149 @@
+"""Memory: what a tenant's agents can find and cite."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
+
+from dryad.api.auth import Rememberer
+from dryad.api.shapes import Incoming, JsonObject, Limit, Name, Outgoing, Page, Ref, plain_text
+from dryad.execution.memories import Document, Provenance, SourceType
+
+router = APIRouter(prefix="/memory", tags=["memory"])
+
+_EXAMPLE: JsonDict = {
+    "title": "Retention",
+    "text": "# Retention\n\nRecords are kept for seven years.",
+    "origin": "handbook/retention.md",
+}
+
+Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(plain_text)]
+Category = Annotated[str | None, Query(pattern=r"^[a-z0-9_-]{1,64}$")]
+
+
+class DocumentIn(Incoming):
+    """A text to be kept; at most 5 MB."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    title: Text
+    text: Text
+    origin: Text = Field(description="Path or address it came from; shown when it is cited")
+    category: Name = "general"
+    source_type: SourceType = "document"
+    provenance: Provenance = Field(
+        default="untrusted", description="`trusted` needs the scope admin"
+    )
+    agent: Name | None = Field(default=None, description="Owner; null: everybody in the tenant")
+    details: JsonObject = Field(default={})
+    replace: bool = Field(
+        default=False, description="Withdraw what came from the same origin with another text"
+    )
+
+
+class ShelvedOut(Outgoing):
+    """Where a document went."""
+
+    id: str
+    passages: int
+    duplicate_of: str | None
+
+
+class PassageOut(Outgoing):
+    """A piece of a document: characters `[start, stop)` of its text."""
+
+    document: str
+    title: str
+    section: str
+    start: int
+    stop: int
+    text: str
+    origin: str
+    category: str
+    provenance: Provenance
+    agent: str
+    score: float
+
+
+class DocumentOut(Outgoing):
+    """A document as it is kept."""
+
+    id: str
+    title: str
+    origin: str
+    category: str
+    source_type: SourceType
+    provenance: Provenance
+    agent: str
+    details: dict[str, Any]
+    created: datetime
+
+
+class DocumentDetail(DocumentOut):
+    """A document with its pieces in order: section, start, text."""
+
+    passages: list[tuple[str, int, str]]
+
+
+@router.get("/search")
+def search(
+    access: Rememberer,
+    q: Annotated[str, Query(max_length=10_000, description="Any text; it has no syntax")],
+    limit: Annotated[int, Query(ge=1, le=100)] = 5,
+    category: Category = None,
+) -> Page[PassageOut]:
+    """Find passages that share words with `q`, best first."""
+    found = access.edge.services.librarian.search(access.tenant, q, limit, category=category)
+    return Page[PassageOut](items=[PassageOut.model_validate(passage) for passage in found])
+
+
+@router.get("/documents")
+def list_documents(
+    access: Rememberer,
+    limit: Limit = 100,
+    category: Category = None,
+    after: Annotated[str, Query(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = "",
+) -> Page[DocumentOut]:
+    """List the tenant's documents, oldest first."""
+    found = access.edge.services.librarian.list(
+        access.tenant, category=category, limit=limit, after=after
+    )
+    cursor = found[-1].id if len(found) == limit else None
+    return Page[DocumentOut](
+        items=[DocumentOut.model_validate(kept) for kept in found], next=cursor
+    )
+
+
+@router.post(
+    "/documents", status_code=201, responses={200: {"model": ShelvedOut, "description": "Known"}}
+)
+def shelve(body: DocumentIn, access: Rememberer, response: Response) -> ShelvedOut:
+    """Keep a document so that the next search finds it; 200 when its text is known already."""
+    if body.provenance == "trusted":
+        access.caller.require("admin")
+    shelved = access.edge.services.librarian.shelve(
+        access.tenant, _document(body), replace=body.replace
+    )
+    if shelved.duplicate_of:
+        response.status_code = 200
+    return ShelvedOut.model_validate(shelved)
+
+
+@router.get("/documents/{document_id}")
+def show(document_id: Ref, access: Rememberer) -> DocumentDetail:
+    """Show one document with its passages."""
+    kept = access.edge.services.librarian.read(access.tenant, document_id)
+    return DocumentDetail.model_validate(kept)
+
+
+@router.delete("/documents/{document_id}", status_code=204)
+def forget(document_id: Ref, access: Rememberer) -> None:
+    """Remove a document and its passages for good."""
+    access.edge.services.librarian.forget(access.tenant, document_id)
+
+
+def _document(body: DocumentIn) -> Document:
+    values = body.model_dump(exclude={"replace", "agent"})
+    return Document(**values, agent=body.agent or "")

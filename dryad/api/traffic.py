@@ -1,0 +1,132 @@
+"""Every request on its way in and out: named, measured, limited, logged."""
+
+import re
+import secrets
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dryad.api.meter import Meter
+from dryad.api.problems import answer, too_large
+from dryad.foundation.errors import DryadError, InvalidRequest
+from dryad.foundation.ids import new_id
+from dryad.foundation.logs import bound, get_logger
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_NUL = re.compile(rb"\x00|%00")
+
+access = get_logger("access")
+log = get_logger("api")
+
+
+@dataclass
+class Exchange:
+    """One request and what became of it; `request.state.exchange`."""
+
+    id: str
+    trace: str
+    tenant: str = ""
+    key: str = ""
+    status: int = 0
+    began: float = field(default_factory=time.perf_counter)
+
+
+class Traffic:
+    """The outermost layer: nothing leaves without an id, a measurement and a log line."""
+
+    def __init__(self, app: ASGIApp, *, meter: Meter, max_body_bytes: int) -> None:
+        self._app = app
+        self._meter = meter
+        self._most = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        exchange = _exchange(headers)
+        scope.setdefault("state", {})["exchange"] = exchange
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                out = MutableHeaders(scope=message)
+                out["X-Request-Id"] = exchange.id
+                out["X-Content-Type-Options"] = "nosniff"
+                out.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        with self._recorded(scope, exchange), bound(trace=exchange.trace):
+            refusal = self._refusal(scope, headers)
+            if refusal is not None:
+                await answer(*refusal, request_id=exchange.id)(scope, receive, send_named)
+                return
+            try:
+                await self._app(scope, self._limited(receive), send_named)
+            except Exception as error:  # a fault of ours becomes an answer and a log line
+                log.exception("request_failed", request=exchange.id, error=repr(error))
+                if exchange.status == 0:
+                    fault = DryadError("DRYAD made a mistake; it is in the error log")
+                    response = answer(500, fault, request_id=exchange.id)
+                    await response(scope, receive, send_named)
+                exchange.status = 500
+
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, DryadError] | None:
+        """Look at what is known before the body is read."""
+        if _NUL.search(scope["query_string"]) or "\x00" in scope["path"]:
+            return 400, InvalidRequest("the address holds a NUL")
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length) > self._most:
+            return 413, too_large(self._most)
+        return None
+
+    def _limited(self, receive: Receive) -> Receive:
+        """Stop reading a body of unknown length once it is too large."""
+        read = 0
+
+        async def receive_some() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._most:
+                raise HTTPException(413) from too_large(self._most)
+            return message
+
+        return receive_some
+
+    @contextmanager
+    def _recorded(self, scope: Scope, exchange: Exchange) -> Generator[None]:
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - exchange.began
+            route = getattr(scope.get("route"), "path", "(none)")
+            status = exchange.status or 499  # the client went away before an answer began
+            self._meter.answered(scope["method"], route, status, seconds)
+            (access.error if status >= 500 else access.info)(
+                "request",
+                tenant=exchange.tenant,
+                request=exchange.id,
+                key_id=exchange.key,
+                client=(scope.get("client") or ("",))[0],
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                duration_ms=round(seconds * 1000, 2),
+            )
+
+
+def _exchange(headers: Headers) -> Exchange:
+    given = headers.get("x-request-id", "")
+    traced = _TRACE.fullmatch(headers.get("traceparent", ""))
+    return Exchange(
+        id=given if _REQUEST_ID.fullmatch(given) else new_id("req"),
+        trace=traced[1] if traced else secrets.token_hex(16),
+    )

@@ -1,0 +1,208 @@
+"""Every wired object of a process: opened lazily, once, closed together.
+
+The only place that chooses adapters. What is chosen is recorded when the installation starts and
+obeyed by every process, so that two processes never disagree about where the data is.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+
+from dryad.execution.agents import Agents
+from dryad.execution.coordinator import Coordinator
+from dryad.execution.scribe import Scribe
+from dryad.foundation import logs
+from dryad.foundation.audit import Audit
+from dryad.foundation.clock import Clock, utc_now
+from dryad.foundation.database import Database
+from dryad.foundation.installation import Installation
+from dryad.foundation.journal import Journal
+from dryad.foundation.keys import Keys
+from dryad.foundation.policies import Policies
+from dryad.foundation.secrets import Secrets
+from dryad.foundation.settings import Settings
+from dryad.foundation.stops import Stops
+from dryad.foundation.tenants import Tenants
+from dryad.foundation.tools import Tools
+from dryad.memory.archivist import Archivist
+from dryad.memory.librarian import Librarian
+from dryad.operations.health import Health
+from dryad.orchestration.decision import Decisions
+from dryad.orchestration.hybrid import HybridOrchestrator
+from dryad.orchestration.requests import TaskLimits
+from dryad.orchestration.review.cases import Cases
+from dryad.orchestration.review.questions import StoredAnswers
+from dryad.orchestration.task_force import TaskForces
+from dryad.orchestration.tasks import Tasks
+
+
+class Services:
+    """The services of one process. Make it after a fork, never before; close it at the end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        answers: StoredAnswers,
+        component: str,
+        clock: Clock = utc_now,
+    ) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            settings: What this installation was given.
+            answers: Where answers given in forms lie.
+            component: Name of this process in the logs: api, keeper, run, cli.
+            clock: Tells the time.
+        """
+        self.settings = settings
+        self.clock = clock
+        self._answers = answers
+        self._closing: list[Callable[[], None]] = []
+        logs.configure(
+            settings.logs_dir,
+            component=component,
+            level=settings.log_level,
+        )
+
+    def close(self) -> None:
+        """Close what was opened, newest first."""
+        while self._closing:
+            self._closing.pop()()
+
+    # -- level 0
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The secrets of the installation."""
+        return Secrets.create_or_read(self.settings.secrets_path)
+
+    @cached_property
+    def database(self) -> Database:
+        """The ledger."""
+        database = Database(
+            self.settings.database,
+            pool_size=self.settings.pool_size,
+            overflow=self.settings.pool_overflow,
+            timeout=self.settings.database_timeout,
+        )
+        self._closing.append(database.close)
+        return database
+
+    @cached_property
+    def installation(self) -> Installation:
+        """Epoch and adapters."""
+        return Installation(self.database, clock=self.clock)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """Steps and leases of runs."""
+        return Journal(self.database, clock=self.clock, lease=self.settings.lease)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Who decided what."""
+        anchor = self.settings.audit_anchor
+        assert anchor is not None
+        return Audit(self.database, self.secrets.audit_key, anchor, self.clock)
+
+    @cached_property
+    def tenants(self) -> Tenants:
+        """Whose data it is."""
+        return Tenants(self.database, self.clock)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Bearer keys of the API."""
+        return Keys(self.database, self.secrets.key_pepper, self.clock)
+
+    @cached_property
+    def policies(self) -> Policies:
+        """What needs a person, per tenant."""
+        return Policies(self.database, audit=self.audit, clock=self.clock)
+
+    @cached_property
+    def stops(self) -> Stops:
+        """The kill switches."""
+        return Stops(self.database, audit=self.audit, clock=self.clock)
+
+    @cached_property
+    def tools(self) -> Tools:
+        """The tool registry."""
+        return Tools(self.database, self.clock, self.audit)
+
+    # -- levels 1 and 2
+
+    @cached_property
+    def agents(self) -> Agents:
+        """The agent registry."""
+        return Agents(self.database, self.clock)
+
+    @cached_property
+    def archivist(self) -> Archivist:
+        """Short-term memory."""
+        return Archivist(self.database, clock=self.clock, retention=self.settings.recent_retention)
+
+    @cached_property
+    def librarian(self) -> Librarian:
+        """Long-term memory."""
+        return Librarian(self.database, clock=self.clock)
+
+    @cached_property
+    def coordinator(self) -> Coordinator:
+        """Routes requests for memory."""
+        return Coordinator(self.archivist, self.librarian)
+
+    @cached_property
+    def scribe(self) -> Scribe:
+        """Writes notes."""
+        return Scribe(self.coordinator)
+
+    # -- level 3
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """What was asked for, and how it stands."""
+        limits = TaskLimits(
+            text_bytes=self.settings.max_task_bytes,
+            context_bytes=self.settings.max_context_bytes,
+            context_depth=self.settings.max_context_depth,
+            tokens=self.settings.max_tokens,
+            cost_usd=self.settings.max_cost_usd,
+        )
+        return Tasks(self.database, self.clock, audit=self.audit, limits=limits)
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """Who does what, and why."""
+        return Decisions(self.database, self.audit, clock=self.clock)
+
+    @cached_property
+    def forces(self) -> TaskForces:
+        """Task forces."""
+        return TaskForces(self.database, clock=self.clock)
+
+    @cached_property
+    def cases(self) -> Cases:
+        """Questions to people."""
+        return Cases(
+            self.database,
+            self.audit,
+            self._answers,
+            epoch=self.installation.epoch(),
+            deadline=self.settings.question_deadline,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def orchestrator(self) -> HybridOrchestrator:
+        """Routes a task."""
+        return HybridOrchestrator(
+            self.agents, self.tools, self.policies, self.stops, self.decisions
+        )
+
+    # -- operations
+
+    @cached_property
+    def health(self) -> Health:
+        """How the installation is."""
+        return Health(self.database, self.clock)

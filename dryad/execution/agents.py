@@ -1,0 +1,225 @@
+"""Who can do what, and how well it went: the agent registry of every tenant."""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from dryad.foundation.clock import Clock, utc_now
+from dryad.foundation.database.engine import Database
+from dryad.foundation.database.models import AgentRow
+from dryad.foundation.errors import Conflict, InvalidRequest, LimitExceeded, NotFound
+from dryad.foundation.ids import TenantId, checked_name
+from dryad.foundation.schemas import as_json
+
+AgentStatus = Literal["active", "inactive", "maintenance", "error"]
+
+_Z = 1.96
+"""Standard normal quantile of a 95 % interval."""
+
+_IMAGINED = 2
+"""Successes a new agent is credited with, so that it is tried at all."""
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """An agent as it is registered.
+
+    `capabilities` maps a name to a proficiency in [0, 1]. `model` is `{provider, model}`, or empty
+    for the installation's.
+    """
+
+    id: str
+    name: str
+    role: str
+    goal: str
+    instructions: str
+    capabilities: Mapping[str, float]
+    model: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Agent(AgentSpec):
+    """A registered agent, with its measured history."""
+
+    status: AgentStatus = "active"
+    runs: int = 0
+    successes: int = 0
+    tokens: int = 0
+    created: datetime | None = None
+
+    @property
+    def reliability(self) -> float:
+        """What its history lets one expect, in [0, 1]; see `reliability`."""
+        return reliability(self.successes, self.runs)
+
+    @property
+    def health(self) -> Literal["unmeasured", "healthy", "degraded", "unhealthy"]:
+        """Measured: unhealthy when it fails most of at least three runs, degraded below 4 in 5."""
+        if self.runs < 3:
+            return "unmeasured"
+        share = self.successes / self.runs
+        return "healthy" if share >= 0.8 else "degraded" if share >= 0.5 else "unhealthy"
+
+
+class Agents:
+    """The agents of every tenant."""
+
+    def __init__(self, database: Database, clock: Clock = utc_now, *, limit: int = 1000) -> None:
+        self._database = database
+        self._clock = clock
+        self._limit = limit
+
+    def register(self, tenant: TenantId, spec: AgentSpec) -> Agent:
+        """Store a new agent.
+
+        Raises:
+            InvalidRequest: a name or proficiency is wrong.
+            Conflict: the tenant has an agent of that id.
+            LimitExceeded: the tenant has as many as it may.
+            NotFound: there is no such tenant.
+        """
+        values = _checked(spec)
+        try:
+            with self._database.transaction() as session:
+                count = session.scalar(
+                    select(func.count()).select_from(AgentRow).where(AgentRow.tenant == tenant)
+                )
+                if (count or 0) >= self._limit:
+                    raise LimitExceeded(f"a tenant may have {self._limit} agents")
+                row = AgentRow(tenant=tenant, status="active", created=self._clock(), **values)
+                row.runs = row.successes = row.tokens = 0
+                session.add(row)
+                session.flush()
+                return _agent(row)
+        except IntegrityError as error:
+            if self._exists(tenant, spec.id):
+                raise Conflict(f"there is an agent {spec.id} already") from error
+            raise NotFound(f"no tenant {tenant}") from error
+
+    def provision(self, tenant: TenantId, specs: Collection[AgentSpec]) -> None:
+        """Register those of `specs` the tenant does not have yet."""
+        for spec in specs:
+            if not self._exists(tenant, spec.id):
+                self.register(tenant, spec)
+
+    def get(self, tenant: TenantId, agent: str) -> Agent:
+        """Return one agent.
+
+        Raises:
+            NotFound: the tenant has no such agent.
+        """
+        with self._database.reading() as session:
+            row = session.get(AgentRow, (tenant, agent))
+            if row is None:
+                raise NotFound(f"no agent {agent[:80]}", "`dryad agents list` shows who there is.")
+            return _agent(row)
+
+    def set_status(self, tenant: TenantId, agent: str, status: AgentStatus) -> Agent:
+        """Let an agent be chosen (`active`) or not (everything else)."""
+        if status not in get_args(AgentStatus):
+            raise InvalidRequest(f"an agent's status is one of {', '.join(get_args(AgentStatus))}")
+        self._update(tenant, agent, status=status)
+        return self.get(tenant, agent)
+
+    def finished(self, tenant: TenantId, agent: str, *, success: bool, tokens: int) -> None:
+        """Count one ended task, in one statement, so that processes never lose each other's.
+
+        Raises:
+            NotFound: the tenant has no such agent.
+        """
+        self._update(
+            tenant,
+            agent,
+            runs=AgentRow.runs + 1,
+            successes=AgentRow.successes + int(success),
+            tokens=AgentRow.tokens + tokens,
+        )
+
+    def discover(
+        self, tenant: TenantId, capabilities: Collection[str], *, limit: int = 20
+    ) -> list[Agent]:
+        """Return the active agents that have every capability, best first.
+
+        An agent's rank is its least proficiency among `capabilities` times its `reliability`, so
+        that neither a claim nor a history alone decides; ties go by id.
+        """
+        query = select(AgentRow.id, AgentRow.capabilities, AgentRow.successes, AgentRow.runs)
+        query = query.where(AgentRow.tenant == tenant, AgentRow.status == "active")
+        with self._database.reading() as session:
+            ranked = sorted(
+                (-rank, agent)
+                for agent, has, successes, runs in session.execute(query)
+                if (rank := _rank(has, capabilities, successes, runs)) > 0
+            )
+            chosen = [agent for _, agent in ranked[:limit]]
+            rows = session.scalars(
+                select(AgentRow).where(AgentRow.tenant == tenant, AgentRow.id.in_(chosen))
+            )
+            found = {row.id: _agent(row) for row in rows}
+        return [found[agent] for agent in chosen]
+
+    def _exists(self, tenant: TenantId, agent: str) -> bool:
+        with self._database.reading() as session:
+            return session.get(AgentRow, (tenant, agent)) is not None
+
+    def _update(self, tenant: TenantId, agent: str, **values: Any) -> None:
+        statement = (
+            update(AgentRow)
+            .where(AgentRow.tenant == tenant, AgentRow.id == agent)
+            .values(**values)
+            .returning(AgentRow.id)
+        )
+        with self._database.transaction() as session:
+            if session.execute(statement).scalar_one_or_none() is None:
+                raise NotFound(f"no agent {agent[:80]}", "`dryad agents list` shows who there is.")
+
+    # -- last, because its name hides the builtin below it
+
+    def list(self, tenant: TenantId) -> list[Agent]:
+        """Return every agent of the tenant, by id."""
+        with self._database.reading() as session:
+            rows = session.scalars(
+                select(AgentRow).where(AgentRow.tenant == tenant).order_by(AgentRow.id)
+            )
+            return [_agent(row) for row in rows]
+
+
+def reliability(successes: int, runs: int) -> float:
+    """Return the lower end of Wilson's 95 % interval for the share of successes, in (0, 1).
+
+    Two imagined successes are added, so that a new agent (0.34) ranks below one that proved itself
+    and above one that only failed.
+
+    Source:
+        Wilson, JASA 22 (1927).
+    """
+    n, share = runs + _IMAGINED, (successes + _IMAGINED) / (runs + _IMAGINED)
+    middle = share + _Z**2 / (2 * n)
+    spread = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    return (middle - spread) / (1 + _Z**2 / n)
+
+
+def _rank(has: Mapping[str, float], wanted: Collection[str], successes: int, runs: int) -> float:
+    return min((has.get(name, 0) for name in wanted), default=1) * reliability(successes, runs)
+
+
+def _checked(spec: AgentSpec) -> dict[str, Any]:
+    checked_name(spec.id, what="an agent's id")
+    checked_name(spec.role, what="an agent's role")
+    for name, proficiency in spec.capabilities.items():
+        checked_name(name, what="a capability")
+        if not 0 <= proficiency <= 1:
+            raise InvalidRequest(f"the proficiency of {name} must be in [0, 1], got {proficiency}")
+    if unknown := sorted(set(spec.model) - {"provider", "model"}):
+        raise InvalidRequest(f"an agent's model has `provider` and `model`, not {unknown[0]!r}")
+    values = {name: getattr(spec, name) for name in AgentSpec.__dataclass_fields__}
+    return as_json(values, what="the agent")
+
+
+def _agent(row: AgentRow) -> Agent:
+    return Agent(**{name: getattr(row, name) for name in Agent.__dataclass_fields__})

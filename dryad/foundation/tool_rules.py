@@ -1,0 +1,189 @@
+"""What a tool is, and when a call of it is allowed: rules on values, no storage."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal, Protocol, cast, get_args
+
+from dryad.foundation.errors import InvalidRequest, Refused
+from dryad.foundation.ids import checked_name
+from dryad.foundation.schemas import as_json, checked_schema, violation
+
+Tier = Literal["read", "reversible", "irreversible", "external", "authority"]
+TIERS: tuple[Tier, ...] = get_args(Tier)
+"""Risk tiers, mildest first."""
+
+Kind = Literal["builtin", "script"]
+Status = Literal["active", "inactive", "maintenance", "deprecated"]
+PrincipalType = Literal["agent", "role"]
+
+_OBJECT: dict[str, Any] = {"type": "object"}
+_RAISE: dict[str, Any] = {
+    "type": "object",
+    "properties": {"when": {"type": "object"}, "tier": {"enum": list(TIERS)}},
+    "required": ["when", "tier"],
+    "additionalProperties": False,
+}
+_CONDITIONS = frozenset({"arguments", "versions"})
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """One version of a tool. Name, version and schemas never change once registered.
+
+    `config` is what the tenant's administrator set for it, such as a webhook's address; it is
+    never shown to a model. `config["raises"]` lists `{"when": <JSON Schema of the arguments>,
+    "tier": <tier>}`: arguments that make a call riskier than the tool.
+    """
+
+    name: str
+    version: str
+    description: str
+    tier: Tier
+    input_schema: Mapping[str, Any] = field(default_factory=lambda: dict(_OBJECT))
+    output_schema: Mapping[str, Any] = field(default_factory=lambda: dict(_OBJECT))
+    idempotent: bool = False
+    kind: Kind = "builtin"
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    status: Status = "active"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """An agent, or everybody of a role, may call a tool until `expires`.
+
+    `conditions` narrow it: `arguments` is a JSON Schema the arguments must also satisfy,
+    `versions` a list of the tool versions meant.
+    """
+
+    tool: str
+    principal: str
+    principal_type: PrincipalType
+    conditions: Mapping[str, Any]
+    created_by: str
+    created: datetime
+    expires: datetime | None
+
+
+@dataclass(frozen=True)
+class Permit:
+    """Leave to make one call: exactly these arguments, at this risk."""
+
+    spec: ToolSpec
+    arguments: Mapping[str, Any]
+    tier: Tier
+    needs_approval: bool
+
+
+class ApprovalPolicy(Protocol):
+    """What a permit needs to know of the tenant's policy."""
+
+    @property
+    def approval_tier(self) -> str:
+        """Calls at this tier or above wait for a person."""
+        ...
+
+
+def at_least(tier: str, threshold: str) -> bool:
+    """Whether `tier` is as risky as `threshold`, or riskier.
+
+    Raises:
+        InvalidRequest: one of them is no tier.
+    """
+    return rank(tier) >= rank(threshold)
+
+
+def rank(tier: str) -> int:
+    """Return the place of a tier in `TIERS`.
+
+    Raises:
+        InvalidRequest: it is no tier.
+    """
+    if tier not in TIERS:
+        raise InvalidRequest(f"{tier[:40]!r} is no risk tier; they are {', '.join(TIERS)}")
+    return TIERS.index(tier)
+
+
+def effective_tier(spec: ToolSpec, arguments: Any) -> Tier:
+    """Return the riskiest of the tool's tier and what its arguments raise it to."""
+    raised = [
+        cast("Tier", rule["tier"])
+        for rule in spec.config.get("raises", ())
+        if not violation(rule["when"], arguments)
+    ]
+    return max([spec.tier, *raised], key=TIERS.index)
+
+
+def refuse_ungranted(
+    grants: Collection[Grant], agent: str, spec: ToolSpec, arguments: Any, now: datetime
+) -> None:
+    """Return when one of `grants` covers the call.
+
+    Raises:
+        Refused: none does; the reason is the last grant's.
+    """
+    reason = f"{agent} has no grant for {spec.name}"
+    for grant in grants:
+        if grant.expires is not None and grant.expires <= now:
+            reason = f"the grant of {grant.principal} for {spec.name} expired"
+        elif spec.version not in grant.conditions.get("versions", [spec.version]):
+            reason = f"the grant of {grant.principal} does not cover {spec.name} {spec.version}"
+        elif problem := violation(grant.conditions.get("arguments", {}), arguments):
+            reason = f"the grant of {grant.principal} for {spec.name} does not allow it: {problem}"
+        else:
+            return
+    raise Refused(reason, f"`dryad tools grant {agent} {spec.name}` would allow it.")
+
+
+def checked_spec(spec: ToolSpec) -> ToolSpec:
+    """Return `spec` as plain JSON data, fit to be stored.
+
+    Raises:
+        InvalidRequest: a name, version, kind, tier, schema or configuration is wrong.
+    """
+    checked_name(spec.name, what="a tool's name")
+    if not 1 <= len(spec.version) <= 32 or not spec.version.isprintable():
+        raise InvalidRequest("a tool's version must be 1-32 printable characters")
+    if spec.kind not in get_args(Kind):
+        raise InvalidRequest(f"a tool's kind is one of {', '.join(get_args(Kind))}")
+    if spec.kind == "script" and not isinstance(spec.config.get("code"), str):
+        raise InvalidRequest("a script tool needs its Python text in config.code")
+    rank(spec.tier)
+    inputs = checked_schema(spec.input_schema, what="the input schema")
+    if inputs.get("type") != "object":
+        raise InvalidRequest("a tool's input schema must describe an object")
+    return replace(
+        spec,
+        input_schema=inputs,
+        output_schema=checked_schema(spec.output_schema, what="the output schema"),
+        config=checked_config(spec.config),
+    )
+
+
+def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `config` as plain JSON data.
+
+    Raises:
+        InvalidRequest: it is no JSON, or `raises` is not a list of `{when, tier}`.
+    """
+    plain = as_json(config, what="the configuration")
+    for rule in plain.get("raises", ()):
+        if problem := violation(_RAISE, rule):
+            raise InvalidRequest(f"an entry of config.raises is wrong: {problem}")
+        checked_schema(rule["when"], what="config.raises.when")
+    return plain
+
+
+def checked_conditions(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the conditions of a grant as plain JSON data.
+
+    Raises:
+        InvalidRequest: an unknown condition, or one of the wrong shape.
+    """
+    if unknown := sorted(set(conditions) - _CONDITIONS):
+        raise InvalidRequest(f"a grant knows the conditions arguments, versions; not {unknown[0]}")
+    plain = as_json(conditions, what="the conditions")
+    checked_schema(plain.get("arguments", {}), what="the condition on the arguments")
+    if not isinstance(plain.get("versions", []), list):
+        raise InvalidRequest("the condition `versions` is a list of versions")
+    return plain

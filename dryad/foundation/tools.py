@@ -1,0 +1,346 @@
+"""Which tools a tenant has, who may call them, and what one call would risk.
+
+Everything is denied unless it is allowed: an unknown, inactive or ungranted tool is refused on
+every way in, because every way in asks `Tools.permit`.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, Protocol, get_args
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from dryad.foundation.clock import Clock, utc_now
+from dryad.foundation.database.engine import Database
+from dryad.foundation.database.models import GrantRow, ToolRow
+from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
+from dryad.foundation.ids import TenantId
+from dryad.foundation.schemas import as_json, violation
+from dryad.foundation.tool_rules import (
+    TIERS,
+    ApprovalPolicy,
+    Grant,
+    Permit,
+    PrincipalType,
+    Status,
+    Tier,
+    ToolSpec,
+    at_least,
+    checked_conditions,
+    checked_config,
+    checked_spec,
+    effective_tier,
+    refuse_ungranted,
+)
+
+__all__ = [
+    "TIERS", "ApprovalPolicy", "Grant", "Permit", "Tier", "ToolSpec", "Tools", "at_least"
+]  # fmt: skip
+
+
+class Trail(Protocol):
+    """Where decisions are recorded."""
+
+    def append(
+        self,
+        tenant: TenantId,
+        event: str,
+        *,
+        actor: str,
+        subject: str,
+        data: dict[str, Any],
+        session: Session | None = None,
+    ) -> int:
+        """Record one event, in the caller's transaction when `session` is given."""
+        ...
+
+
+class Tools:
+    """The tool registry of every tenant."""
+
+    def __init__(
+        self, database: Database, clock: Clock = utc_now, audit: Trail | None = None
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._audit = audit
+
+    # -- tools
+
+    def register(self, tenant: TenantId, spec: ToolSpec, *, by: str = "system") -> ToolSpec:
+        """Store a new version of a tool.
+
+        Raises:
+            InvalidRequest: a name, version, tier or schema is wrong.
+            Conflict: that version exists.
+            NotFound: the tenant does not.
+        """
+        spec = checked_spec(spec)
+        try:
+            with self._database.transaction() as session:
+                session.add(ToolRow(tenant=tenant, created=self._clock(), **_columns(spec)))
+                session.flush()
+                self._say(
+                    session, tenant, "tool_registered", by=by, tool=_named(spec), tier=spec.tier
+                )
+        except IntegrityError as error:
+            if self._row_exists(tenant, spec):
+                raise Conflict(f"tool {spec.name} {spec.version} is registered already") from error
+            raise NotFound(f"no tenant {tenant}") from error
+        return spec
+
+    def provision(self, tenant: TenantId, specs: Collection[ToolSpec]) -> None:
+        """Register those of `specs` whose version the tenant does not have yet."""
+        for spec in specs:
+            if not self._row_exists(tenant, spec):
+                self.register(tenant, spec)
+
+    def get(self, tenant: TenantId, name: str, version: str | None = None) -> ToolSpec:
+        """Return one version; without `version` the newest active one, else the newest.
+
+        Raises:
+            NotFound: the tenant has no such tool.
+        """
+        with self._database.reading() as session:
+            found = _versions(session, tenant, name)
+        for spec in found:
+            if version is None or spec.version == version:
+                return spec
+        named = name if version is None else f"{name} {version}"
+        raise NotFound(f"no tool {named[:80]}", "`dryad tools list` shows what is registered.")
+
+    def set_status(
+        self, tenant: TenantId, name: str, version: str, status: Status, *, by: str = "system"
+    ) -> ToolSpec:
+        """Let a version be called (`active`) or not (everything else)."""
+        if status not in get_args(Status):
+            raise InvalidRequest(f"a tool's status is one of {', '.join(get_args(Status))}")
+        return self._change(tenant, name, version, by, "tool_status_changed", status=status)
+
+    def configure(
+        self,
+        tenant: TenantId,
+        name: str,
+        version: str,
+        config: Mapping[str, Any],
+        *,
+        by: str = "system",
+    ) -> ToolSpec:
+        """Replace what the administrator set for a version, such as a webhook's address."""
+        checked = checked_config(config)
+        return self._change(tenant, name, version, by, "tool_configured", config=checked)
+
+    # -- grants
+
+    def grant(
+        self,
+        tenant: TenantId,
+        principal: str,
+        tool: str,
+        *,
+        principal_type: PrincipalType = "agent",
+        conditions: Mapping[str, Any] | None = None,
+        expires: datetime | None = None,
+        by: str = "system",
+    ) -> Grant:
+        """Let an agent or role call a tool; a grant that is there already is replaced.
+
+        Raises:
+            NotFound: the tenant has no such tool.
+            InvalidRequest: an unknown condition, or an expiry in the past.
+        """
+        self.get(tenant, tool)
+        checked = checked_conditions(conditions or {})
+        now = self._clock()
+        if expires is not None and expires <= now:
+            raise InvalidRequest("a grant cannot expire in the past")
+        with self._database.transaction() as session:
+            row = session.scalar(_grant(tenant, principal, principal_type, tool))
+            if row is None:
+                row = GrantRow(
+                    tenant=tenant, principal=principal, principal_type=principal_type, tool=tool
+                )
+                session.add(row)
+            row.conditions, row.expires, row.created_by, row.created = checked, expires, by, now
+            self._say(session, tenant, "tool_granted", by=by, tool=tool, to=principal)
+            return _granted(row)
+
+    def revoke(
+        self,
+        tenant: TenantId,
+        principal: str,
+        tool: str,
+        *,
+        principal_type: PrincipalType = "agent",
+        by: str = "system",
+    ) -> None:
+        """Take a grant back; the next call is refused.
+
+        Raises:
+            NotFound: there is no such grant.
+        """
+        with self._database.transaction() as session:
+            row = session.scalar(_grant(tenant, principal, principal_type, tool))
+            if row is None:
+                raise NotFound(f"{principal} has no grant for {tool}")
+            session.execute(delete(GrantRow).where(GrantRow.id == row.id))
+            self._say(session, tenant, "tool_revoked", by=by, tool=tool, was=principal)
+
+    def grants(self, tenant: TenantId, *, principal: str | None = None) -> list[Grant]:
+        """Return the tenant's grants, or those of one agent or role, expired ones included."""
+        query = select(GrantRow).where(GrantRow.tenant == tenant)
+        if principal is not None:
+            query = query.where(GrantRow.principal == principal)
+        with self._database.reading() as session:
+            rows = session.scalars(query.order_by(GrantRow.principal, GrantRow.tool))
+            return [_granted(row) for row in rows]
+
+    # -- the one question every call asks
+
+    def permit(
+        self,
+        tenant: TenantId,
+        agent: str,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        policy: ApprovalPolicy | None,
+        role: str = "",
+        untrusted: bool = False,
+    ) -> Permit:
+        """Decide one call, in code and every time, never by what a model was told.
+
+        Args:
+            tenant: Whose tool and agent.
+            agent: The calling agent's id.
+            tool: Name of the tool; its newest active version is meant.
+            arguments: What the call would send.
+            policy: The tenant's policy; without one nothing is allowed.
+            role: The agent's role; grants to it count.
+            untrusted: The agent has read untrusted text: effects outside then need a person.
+
+        Raises:
+            Refused: unknown, inactive or deprecated tool, no grant, an expired one, or one whose
+                conditions the call breaks; or no policy.
+            InvalidRequest: the arguments do not satisfy the tool's schema.
+        """
+        with self._database.reading() as session:
+            versions = _versions(session, tenant, tool)
+            grants = _grants_for(session, tenant, agent, role, tool)
+        if not versions:
+            raise Refused(f"there is no tool {tool[:80]!r}")
+        spec = versions[0]
+        if spec.status != "active":
+            raise Refused(f"tool {spec.name} {spec.version} is {spec.status}")
+        if policy is None:
+            raise Refused(f"no policy is in force, so {spec.name} cannot be called")
+        plain = as_json(arguments, what="the arguments")
+        if problem := violation(spec.input_schema, plain):
+            raise InvalidRequest(f"{spec.name} cannot take these arguments: {problem}")
+        refuse_ungranted(grants, agent, spec, plain, self._clock())
+        tier = effective_tier(spec, plain)
+        outward = untrusted and at_least(tier, "external")
+        return Permit(spec, plain, tier, outward or at_least(tier, policy.approval_tier))
+
+    def offered(self, tenant: TenantId, agent: str, *, role: str = "") -> list[ToolSpec]:
+        """Return the active tools an agent holds a live grant for: what a model is shown."""
+        now = self._clock()
+        with self._database.reading() as session:
+            live = {
+                grant.tool
+                for grant in _grants_for(session, tenant, agent, role)
+                if grant.expires is None or grant.expires > now
+            }
+            newest = [_versions(session, tenant, name)[0] for name in sorted(live)]
+        return [spec for spec in newest if spec.status == "active"]
+
+    # -- inside
+
+    def _row_exists(self, tenant: TenantId, spec: ToolSpec) -> bool:
+        with self._database.reading() as session:
+            return session.get(ToolRow, (tenant, spec.name, spec.version)) is not None
+
+    def _change(
+        self, tenant: TenantId, name: str, version: str, by: str, event: str, **values: Any
+    ) -> ToolSpec:
+        with self._database.transaction() as session:
+            row = session.get(ToolRow, (tenant, name, version))
+            if row is None:
+                raise NotFound(f"no tool {name[:80]} {version[:40]}")
+            for column, value in values.items():
+                setattr(row, column, value)
+            spec = _spec(row)
+            # A configuration may hold an address with a key in it: the trail names it only.
+            said = {k: v if k == "status" else sorted(v) for k, v in values.items()}
+            self._say(session, tenant, event, by=by, tool=_named(spec), **said)
+            return spec
+
+    def _say(
+        self, session: Session, tenant: TenantId, event: str, *, by: str, tool: str, **data: Any
+    ) -> None:
+        if self._audit is not None:
+            subject = f"tool:{tool}"
+            self._audit.append(tenant, event, actor=by, subject=subject, data=data, session=session)
+
+    # -- last, because its name hides the builtin below it
+
+    def list(self, tenant: TenantId, *, active_only: bool = False) -> list[ToolSpec]:
+        """Return every version of every tool, by name, the newest version first."""
+        with self._database.reading() as session:
+            rows = session.scalars(
+                select(ToolRow)
+                .where(ToolRow.tenant == tenant)
+                .order_by(ToolRow.name, ToolRow.created.desc(), ToolRow.version.desc())
+            )
+            specs = [_spec(row) for row in rows]
+        return [spec for spec in specs if spec.status == "active" or not active_only]
+
+
+def _named(spec: ToolSpec) -> str:
+    return f"{spec.name} {spec.version}"
+
+
+def _columns(spec: ToolSpec) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in ToolSpec.__dataclass_fields__}
+
+
+def _spec(row: ToolRow) -> ToolSpec:
+    return ToolSpec(**{name: getattr(row, name) for name in ToolSpec.__dataclass_fields__})
+
+
+def _granted(row: GrantRow) -> Grant:
+    return Grant(**{name: getattr(row, name) for name in Grant.__dataclass_fields__})
+
+
+def _versions(session: Session, tenant: TenantId, name: str) -> list[ToolSpec]:
+    """Every version of a tool: active ones first, then by age, the newest first."""
+    rows = session.scalars(
+        select(ToolRow)
+        .where(ToolRow.tenant == tenant, ToolRow.name == name)
+        .order_by(ToolRow.created.desc(), ToolRow.version.desc())
+    )
+    return sorted((_spec(row) for row in rows), key=lambda spec: spec.status != "active")
+
+
+def _grant(tenant: TenantId, principal: str, principal_type: str, tool: str) -> Any:
+    return select(GrantRow).where(
+        GrantRow.tenant == tenant,
+        GrantRow.principal == principal,
+        GrantRow.principal_type == principal_type,
+        GrantRow.tool == tool,
+    )
+
+
+def _grants_for(
+    session: Session, tenant: TenantId, agent: str, role: str, tool: str | None = None
+) -> list[Grant]:
+    query = select(GrantRow).where(
+        GrantRow.tenant == tenant,
+        ((GrantRow.principal_type == "agent") & (GrantRow.principal == agent))
+        | ((GrantRow.principal_type == "role") & (GrantRow.principal == role)),
+    )
+    if tool is not None:
+        query = query.where(GrantRow.tool == tool)
+    return [_granted(row) for row in session.scalars(query.order_by(GrantRow.id))]

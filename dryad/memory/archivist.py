@@ -1,0 +1,174 @@
+"""Short-term memory: remember, recall, forget; nothing outlives its time."""
+
+import re
+from contextlib import closing
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import orjson
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from dryad.execution.memories import Provenance, Remembered
+from dryad.foundation.canonical import canonical_json
+from dryad.foundation.clock import Clock, utc_now
+from dryad.foundation.database import Database
+from dryad.foundation.database.models import RecentRow
+from dryad.foundation.errors import InvalidRequest, LimitExceeded
+from dryad.foundation.ids import TenantId, checked_name
+
+LONGEST = timedelta(days=7)
+MAX_VALUE_BYTES = 1_000_000
+MAX_KEY_CHARACTERS = 200
+MAX_RESULTS = 1_000
+
+
+class Archivist:
+    """Keeps values in the ledger by tenant, agent and key, until they expire."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Clock = utc_now,
+        retention: timedelta = timedelta(hours=24),
+        max_value_bytes: int = MAX_VALUE_BYTES,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._retention = min(retention, LONGEST)
+        self._max_value_bytes = max_value_bytes
+
+    def remember(
+        self,
+        tenant: TenantId,
+        agent: str,
+        key: str,
+        value: Any,
+        *,
+        ttl: timedelta | None = None,
+        provenance: Provenance = "untrusted",
+    ) -> datetime:
+        """Keep `value` under `key`, in place of any earlier one; return when it expires.
+
+        Args:
+            tenant: Whose memory.
+            agent: Which agent's.
+            key: 1-200 printable characters.
+            value: Anything JSON can say, at most 1 MB.
+            ttl: How long, up to 7 days; default the installation's retention.
+            provenance: May its words be believed?
+
+        Raises:
+            InvalidRequest: a name, the key, the value or `ttl` is malformed.
+            LimitExceeded: the value is too large.
+        """
+        ttl = self._retention if ttl is None else ttl
+        if not timedelta(0) < ttl <= LONGEST:
+            raise InvalidRequest(f"a value is kept for up to {LONGEST.days} days, got {ttl}")
+        _check(tenant, agent)
+        now = self._clock()
+        row = {
+            "tenant": tenant,
+            "agent": agent,
+            "key": _checked_key(key),
+            "value": {"value": self._as_json(value), "provenance": provenance},
+            "expires": now + ttl,
+            "updated": now,
+        }
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        statement = insert(RecentRow).values(row)
+        with self._database.transaction() as session:
+            session.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["tenant", "agent", "key"],
+                    set_={
+                        name: statement.excluded[name] for name in ("value", "expires", "updated")
+                    },
+                )
+            )
+        return now + ttl
+
+    def recall(self, tenant: TenantId, agent: str, key: str) -> Remembered | None:
+        """Return what is kept under `key`, never an expired value."""
+        with self._database.reading() as session:
+            row = session.get(RecentRow, (tenant, agent, key))
+            return _remembered(row) if row and row.expires > self._clock() else None
+
+    def forget(self, tenant: TenantId, agent: str, key: str) -> bool:
+        """Remove what is kept under `key`; False when there was nothing, or nothing any more."""
+        with self._database.transaction() as session:
+            expires = session.scalar(
+                delete(RecentRow)
+                .where(RecentRow.tenant == tenant, RecentRow.agent == agent, RecentRow.key == key)
+                .returning(RecentRow.expires)
+            )
+            return expires is not None and expires > self._clock()
+
+    def list(
+        self, tenant: TenantId, agent: str, pattern: str = "*", *, limit: int = 100
+    ) -> list[Remembered]:
+        """Return what is kept under the keys that match, by key.
+
+        Args:
+            tenant: Whose memory.
+            agent: Which agent's.
+            pattern: A key in which `*` stands for any characters; nothing else is special.
+            limit: Most values returned, 1-1,000.
+
+        Raises:
+            InvalidRequest: the limit is out of bounds.
+        """
+        if not 1 <= limit <= MAX_RESULTS:
+            raise InvalidRequest(f"limit must be 1-{MAX_RESULTS}, got {limit}")
+        like = re.sub(r"([\\%_])", r"\\\1", pattern).replace("*", "%")
+        # SQLite's LIKE takes a for A: it narrows, the expression decides.
+        exact = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+        key = RecentRow.key if self._database.is_sqlite else RecentRow.key.collate("C")
+        query = (
+            select(RecentRow)
+            .where(
+                RecentRow.tenant == tenant,
+                RecentRow.agent == agent,
+                RecentRow.key.like(like, escape="\\"),
+                RecentRow.expires > self._clock(),
+            )
+            .order_by(key)
+            .execution_options(yield_per=100)
+        )
+        with self._database.reading() as session, closing(session.scalars(query)) as rows:
+            matching = (_remembered(row) for row in rows if exact.fullmatch(row.key))
+            return [*islice(matching, limit)]
+
+    def purge(self) -> int:
+        """Remove every expired value of every tenant; return how many there were."""
+        with self._database.transaction() as session:
+            gone = session.execute(delete(RecentRow).where(RecentRow.expires <= self._clock()))
+            return int(gone.rowcount)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+
+    def _as_json(self, value: Any) -> Any:
+        try:
+            written = canonical_json(value)
+        except TypeError as error:
+            raise InvalidRequest(f"a value must be JSON: {error}") from error
+        if len(written) > self._max_value_bytes:
+            raise LimitExceeded(
+                f"a value has at most {self._max_value_bytes:,} bytes, got {len(written):,}"
+            )
+        return orjson.loads(written)
+
+
+def _check(tenant: str, agent: str) -> None:
+    checked_name(tenant, what="a tenant")
+    checked_name(agent, what="an agent")
+
+
+def _checked_key(key: str) -> str:
+    if not key or len(key) > MAX_KEY_CHARACTERS or not key.isprintable():
+        raise InvalidRequest(f"a key has 1-{MAX_KEY_CHARACTERS} printable characters")
+    return key
+
+
+def _remembered(row: RecentRow) -> Remembered:
+    return Remembered(row.key, row.value["value"], row.expires, row.value["provenance"])

@@ -1,0 +1,247 @@
+"""Long-term memory: shelve documents, find their passages again, cite them."""
+
+from collections.abc import Collection, Sequence
+from typing import cast
+
+from sqlalchemy import Table, bindparam, func, select
+from sqlalchemy.orm import Session
+
+from dryad.execution.memories import (
+    Document,
+    Kept,
+    Passage,
+    Provenance,
+    Shelved,
+    SourceType,
+)
+from dryad.foundation.clock import Clock, utc_now
+from dryad.foundation.database import Database
+from dryad.foundation.database.models import DocumentRow, PassageRow
+from dryad.foundation.errors import InvalidRequest, NotFound
+from dryad.foundation.ids import TenantId
+from dryad.memory.documents import prepare
+from dryad.memory.shelf import Ranked, Shelves
+from dryad.memory.shelving import locked_shelf, write
+from dryad.memory.words import terms
+
+MAX_BATCH = 1_000
+MAX_QUERY_CHARACTERS = 10_000
+MAX_RESULTS = 100
+
+
+_DOCUMENTS = cast("Table", DocumentRow.__table__).c
+_PASSAGES = cast("Table", PassageRow.__table__).c
+_CITED_FIELDS = (
+    *("document", "title", "section", "start", "stop", "text"),
+    *("origin", "category", "provenance", "agent"),
+)
+_CITED = (
+    select(
+        _PASSAGES.number,
+        *(_PASSAGES[name] if name in _PASSAGES else _DOCUMENTS[name] for name in _CITED_FIELDS),
+    )
+    .join_from(_PASSAGES.number.table, _DOCUMENTS.id.table, _DOCUMENTS.id == _PASSAGES.document)
+    .where(
+        _PASSAGES.tenant == bindparam("tenant"),
+        _PASSAGES.number.in_(bindparam("numbers", expanding=True)),
+        _DOCUMENTS.tenant == bindparam("tenant"),
+        _DOCUMENTS.deleted.is_(None),
+    )
+)
+
+
+class Librarian:
+    """Keeps documents in the ledger, tenant by tenant; every process may search and shelve."""
+
+    def __init__(
+        self, database: Database, *, clock: Clock = utc_now, resident_bytes: int = 128_000_000
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._shelves = Shelves(resident_bytes=resident_bytes)
+
+    # -- in
+
+    def shelve(self, tenant: TenantId, document: Document, *, replace: bool = False) -> Shelved:
+        """Keep one document; see `shelve_all`."""
+        return self.shelve_all(tenant, [document], replace=replace)[0]
+
+    def shelve_all(
+        self, tenant: TenantId, documents: Sequence[Document], *, replace: bool = False
+    ) -> list[Shelved]:
+        """Keep documents, all or none, so that the next search of any process finds them.
+
+        The same words (white space and case aside) of the same owner are kept once. A repeated
+        text keeps its first title and origin; it is untrusted as soon as one who brought it was.
+
+        Args:
+            tenant: Whose memory.
+            documents: At most 1,000, of at most 5 MB of text each.
+            replace: Withdraw what the same owner had from the same origin with another text.
+
+        Returns:
+            One answer for each document, in order.
+
+        Raises:
+            InvalidRequest: a text is empty, too long, or not storable; a name is malformed.
+            NotFound: there is no such tenant.
+        """
+        if len(documents) > MAX_BATCH:
+            raise InvalidRequest(f"at most {MAX_BATCH:,} documents are shelved at once")
+        items = [prepare(document) for document in documents]
+        with self._database.transaction() as session:
+            shelf = locked_shelf(session, tenant)
+            return write(session, shelf, items, now=self._clock(), replace=replace)
+
+    # -- out
+
+    def search(
+        self,
+        tenant: TenantId,
+        query: str,
+        limit: int = 5,
+        *,
+        category: str | None = None,
+        agents: Collection[str] | None = None,
+    ) -> list[Passage]:
+        """Return the passages that share words with `query`, best first.
+
+        Args:
+            tenant: Whose memory.
+            query: Any text of at most 10,000 characters; it has no syntax.
+            limit: Most passages returned, 1-100.
+            category: Only documents of this category.
+            agents: Only documents of these owners; None: of everybody in the tenant.
+
+        Returns:
+            Passages with a score > 0, made of `parts["bm25"]`.
+
+        Raises:
+            InvalidRequest: the query is too long, or the limit out of bounds.
+        """
+        if len(query) > MAX_QUERY_CHARACTERS:
+            raise InvalidRequest(f"a query has at most {MAX_QUERY_CHARACTERS:,} characters")
+        if not 1 <= limit <= MAX_RESULTS:
+            raise InvalidRequest(f"limit must be 1-{MAX_RESULTS}, got {limit}")
+        with self._database.reading() as session:
+            shelf = self._shelves.current(tenant, session)
+            ranked = shelf.rank(terms(query), limit=limit, category=category, agents=agents)
+            return _cited(session, tenant, ranked)
+
+    def read(self, tenant: TenantId, document: str) -> Kept:
+        """Return one document with its passages.
+
+        Raises:
+            NotFound: the tenant has no such document, or it was withdrawn.
+        """
+        with self._database.reading() as session:
+            row = _living(session, tenant, document)
+            passages = session.scalars(
+                select(PassageRow)
+                .where(PassageRow.tenant == tenant, PassageRow.document == row.id)
+                .order_by(PassageRow.start)
+            )
+            return _kept(row, tuple((p.section, p.start, p.text) for p in passages))
+
+    def list(
+        self,
+        tenant: TenantId,
+        *,
+        category: str | None = None,
+        limit: int = 100,
+        after: str = "",
+    ) -> list[Kept]:
+        """Return documents without their passages by id, beginning after the id `after`."""
+        with self._database.reading() as session:
+            query = select(DocumentRow).where(
+                DocumentRow.tenant == tenant, DocumentRow.deleted.is_(None), DocumentRow.id > after
+            )
+            if category is not None:
+                query = query.where(DocumentRow.category == category)
+            return [_kept(row) for row in session.scalars(query.order_by("id").limit(limit))]
+
+    def count(self, tenant: TenantId, *, category: str | None = None) -> int:
+        """Return how many documents the tenant has."""
+        with self._database.reading() as session:
+            query = select(func.count()).where(
+                DocumentRow.tenant == tenant, DocumentRow.deleted.is_(None)
+            )
+            if category is not None:
+                query = query.where(DocumentRow.category == category)
+            return session.scalar(query) or 0
+
+    # -- away
+
+    def withdraw(self, tenant: TenantId, document: str) -> None:
+        """Take a document out of every search; shelving the same text brings it back.
+
+        Raises:
+            NotFound: the tenant has no such document, or it was withdrawn.
+        """
+        with self._database.transaction() as session:
+            shelf = locked_shelf(session, tenant)
+            _living(session, tenant, document).deleted = self._clock()
+            shelf.removals += 1
+
+    def forget(self, tenant: TenantId, document: str) -> int:
+        """Remove a document and its passages from the ledger; return how many passages went.
+
+        On SQLite the freed bytes are overwritten. Backups made earlier still hold them.
+
+        Raises:
+            NotFound: the tenant has no such document.
+        """
+        with self._database.transaction() as session:
+            if self._database.is_sqlite:
+                session.connection().exec_driver_sql("PRAGMA secure_delete=ON")
+            shelf = locked_shelf(session, tenant)
+            row = session.get(DocumentRow, document)
+            if row is None or row.tenant != tenant:
+                raise NotFound(f"no document {document[:80]!r}")
+            passages = session.scalar(
+                select(func.count()).where(
+                    PassageRow.tenant == tenant, PassageRow.document == document
+                )
+            )
+            session.delete(row)  # its passages go with it
+            shelf.removals += 1
+            return passages or 0
+
+
+def _living(session: Session, tenant: TenantId, document: str) -> DocumentRow:
+    row = session.get(DocumentRow, document)
+    if row is None or row.tenant != tenant or row.deleted:
+        raise NotFound(f"no document {document[:80]!r}")
+    return row
+
+
+def _cited(session: Session, tenant: TenantId, ranked: Sequence[Ranked]) -> list[Passage]:
+    """Read what was found; the ledger has the last word on whether it still exists."""
+    rows = session.execute(
+        _CITED, {"tenant": tenant, "numbers": [hit.number for hit in ranked]}
+    ).mappings()
+    found = {row["number"]: row for row in rows}
+    return [
+        Passage(
+            **{name: found[hit.number][name] for name in _CITED_FIELDS},
+            score=hit.score,
+            parts={"bm25": hit.score},
+        )
+        for hit in ranked
+        if hit.number in found
+    ]
+
+
+def _kept(row: DocumentRow, passages: tuple[tuple[str, int, str], ...] = ()) -> Kept:
+    return Kept(
+        id=row.id,
+        title=row.title,
+        origin=row.origin,
+        category=row.category,
+        source_type=cast("SourceType", row.source_type),
+        provenance=cast("Provenance", row.provenance),
+        agent=row.agent,
+        details=row.details,
+        created=row.created,
+        passages=passages,
+    )

@@ -1,0 +1,262 @@
+"""One tenant's passages as arrays in memory, ranked exactly by BM25.
+
+The ledger is the truth: a shelf is read from it, brought up to date before every search, and
+dropped when memory is short. Both databases give the same ranking, whose statistics come from
+the tenant's own passages alone.
+"""
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
+
+from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow
+from dryad.foundation.errors import LimitExceeded
+from dryad.foundation.ids import TenantId
+from dryad.memory.words import entries_of
+
+K1, B = 1.2, 0.75
+"""BM25: how fast repeated words stop counting, and how much long passages are held back."""
+
+_MERGE = 4  # a run is merged with the one before it unless that is this many times as long
+
+_MOST_ROWS = 1 << 24
+
+Keys = npt.NDArray[np.uint64]
+"""Sorted postings: term (32 bits), row (24 bits), count (8 bits)."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One hit: the passage number, and its score > 0."""
+
+    number: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The passages of one tenant as they stood at (`written`, `removals`); never changed."""
+
+    written: int
+    removals: int
+    numbers: npt.NDArray[np.int64]
+    """Passage number of each row, ascending."""
+    words: npt.NDArray[np.float32]
+    category: npt.NDArray[np.int32]
+    agent: npt.NDArray[np.int32]
+    names: tuple[str, ...]
+    """What the codes in `category` and `agent` stand for."""
+    runs: tuple[Keys, ...]
+    """Postings of all rows, in few sorted runs."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory held, in bytes."""
+        arrays = (self.numbers, self.words, self.category, self.agent, *self.runs)
+        return sum(array.nbytes for array in arrays)
+
+    def rank(
+        self,
+        terms: Collection[int],
+        *,
+        limit: int,
+        category: str | None = None,
+        agents: Collection[str] | None = None,
+    ) -> list[Ranked]:
+        """Return the best passages that hold any of `terms`, best first, ties by number.
+
+        Args:
+            terms: Words by number; a repeated word counts as often as it is repeated.
+            limit: Most hits returned, > 0.
+            category: Only passages of this category.
+            agents: Only passages of these owners.
+
+        Source:
+            Robertson & Zaragoza, 2009; the idf is Lucene's, which is never negative.
+        """
+        scores = self._scores(terms)
+        if category is not None:
+            scores[self.category != self._code(category)] = 0
+        if agents is not None:
+            scores[~np.isin(self.agent, [self._code(agent) for agent in agents])] = 0
+        return [Ranked(int(self.numbers[row]), float(scores[row])) for row in _top(scores, limit)]
+
+    def _scores(self, terms: Collection[int]) -> npt.NDArray[np.float64]:
+        rows = len(self.numbers)
+        scores = np.zeros(rows)
+        if not rows:
+            return scores
+        damping = K1 * (1 - B + B * self.words / max(float(self.words.mean()), 1e-9))
+        for term, times in Counter(terms).items():
+            found = [_postings(run, term) for run in self.runs]
+            frequency = sum(len(postings) for postings in found)
+            idf = np.log1p((rows - frequency + 0.5) / (frequency + 0.5))
+            for postings in found:
+                row = ((postings >> np.uint64(8)) & np.uint64(0xFFFFFF)).astype(np.intp)
+                count = (postings & np.uint64(0xFF)).astype(np.float32)
+                scores[row] += times * idf * (K1 + 1) * count / (count + damping[row])
+        return scores
+
+    def _code(self, name: str) -> int:
+        return self.names.index(name) if name in self.names else -1
+
+
+EMPTY = Shelf(
+    written=0,
+    removals=0,
+    numbers=np.empty(0, np.int64),
+    words=np.empty(0, np.float32),
+    category=np.empty(0, np.int32),
+    agent=np.empty(0, np.int32),
+    names=(),
+    runs=(),
+)
+
+
+_STATE = select(ShelfRow.written, ShelfRow.removals).where(ShelfRow.tenant == bindparam("tenant"))
+
+
+class Shelves:
+    """The shelves of this process, by tenant: the least used leave when memory is short."""
+
+    def __init__(self, *, resident_bytes: int = 128_000_000) -> None:
+        self._limit = resident_bytes
+        self._shelves: OrderedDict[TenantId, Shelf] = OrderedDict()
+        self._lock = threading.Lock()
+        self._tenant_locks: dict[TenantId, threading.Lock] = {}
+
+    def current(self, tenant: TenantId, session: Session) -> Shelf:
+        """Return the tenant's shelf as the ledger holds it now."""
+        row = session.execute(_STATE, {"tenant": tenant}).one_or_none()
+        if row is None:
+            return EMPTY
+        written, removals = row
+        with self._lock:
+            lock = self._tenant_locks.setdefault(tenant, threading.Lock())
+        with lock:
+            with self._lock:
+                shelf = self._shelves.get(tenant, EMPTY)
+            if shelf.removals < removals:
+                shelf = _without_removed(shelf, tenant, session, removals)
+            if shelf.written < written:
+                shelf = _with_added(shelf, tenant, session, written)
+            self._keep(tenant, shelf)
+        return shelf
+
+    def _keep(self, tenant: TenantId, shelf: Shelf) -> None:
+        with self._lock:
+            self._shelves[tenant] = shelf
+            self._shelves.move_to_end(tenant)
+            held = sum(shelf.size_bytes for shelf in self._shelves.values())
+            while held > self._limit and len(self._shelves) > 1:
+                _, dropped = self._shelves.popitem(last=False)
+                held -= dropped.size_bytes
+
+
+def _with_added(shelf: Shelf, tenant: TenantId, session: Session, written: int) -> Shelf:
+    """Read what was shelved since; numbers ascend in commit order, so nothing hides below."""
+    added = session.execute(
+        select(
+            PassageRow.number,
+            PassageRow.words,
+            PassageRow.bag,
+            DocumentRow.category,
+            DocumentRow.agent,
+        )
+        .join(DocumentRow, DocumentRow.id == PassageRow.document)
+        .where(
+            PassageRow.tenant == tenant,
+            PassageRow.number > shelf.written,
+            DocumentRow.deleted.is_(None),
+        )
+        .order_by(PassageRow.number)
+    ).all()
+    if not added:
+        return replace(shelf, written=written)
+    numbers, words, bags, categories, agents = zip(*added, strict=True)
+    codes = {name: code for code, name in enumerate(shelf.names)}
+    for name in (*categories, *agents):
+        codes.setdefault(name, len(codes))
+    return replace(
+        shelf,
+        # Under READ COMMITTED the rows may be newer than the number that was read before them.
+        written=max(written, numbers[-1]),
+        numbers=np.append(shelf.numbers, np.array(numbers, np.int64)),
+        words=np.append(shelf.words, np.array(words, np.float32)),
+        category=np.append(shelf.category, np.array([codes[n] for n in categories], np.int32)),
+        agent=np.append(shelf.agent, np.array([codes[n] for n in agents], np.int32)),
+        names=tuple(codes),
+        runs=_merged((*shelf.runs, _run(bags, first_row=len(shelf.numbers)))),
+    )
+
+
+def _without_removed(shelf: Shelf, tenant: TenantId, session: Session, removals: int) -> Shelf:
+    """Drop every row whose passage is gone or whose document is withdrawn."""
+    alive = session.scalars(
+        select(PassageRow.number)
+        .join(DocumentRow, DocumentRow.id == PassageRow.document)
+        .where(PassageRow.tenant == tenant, DocumentRow.deleted.is_(None))
+    ).all()
+    kept = np.isin(shelf.numbers, np.array(alive, np.int64))
+    moved = np.cumsum(kept) - 1
+    runs: list[Keys] = []
+    for run in shelf.runs:
+        row = ((run >> np.uint64(8)) & np.uint64(0xFFFFFF)).astype(np.intp)
+        lasting, row = run[kept[row]], row[kept[row]]
+        cleared = lasting & ~np.uint64(0xFFFFFF00)
+        runs.append(cleared | (moved[row].astype(np.uint64) << np.uint64(8)))
+    return replace(
+        shelf,
+        removals=removals,
+        numbers=shelf.numbers[kept],
+        words=shelf.words[kept],
+        category=shelf.category[kept],
+        agent=shelf.agent[kept],
+        runs=tuple(runs),
+    )
+
+
+def _run(bags: Collection[bytes], *, first_row: int) -> Keys:
+    if first_row + len(bags) > _MOST_ROWS:
+        raise LimitExceeded(f"one tenant's long-term memory holds at most {_MOST_ROWS:,} passages")
+    entries = entries_of(bags)
+    size = entries.dtype.itemsize
+    rows = np.repeat(
+        np.arange(first_row, first_row + len(bags), dtype=np.uint64),
+        [len(bag) // size for bag in bags],
+    )
+    keys = entries["term"].astype(np.uint64) << np.uint64(32)
+    keys |= rows << np.uint64(8)
+    keys |= entries["count"].astype(np.uint64)
+    keys.sort()
+    return keys
+
+
+def _merged(runs: tuple[Keys, ...]) -> tuple[Keys, ...]:
+    """Merge from the end while neighbours are of similar length: few runs, little sorting."""
+    while len(runs) > 1 and len(runs[-2]) < _MERGE * len(runs[-1]):
+        both = np.concatenate(runs[-2:])
+        both.sort()
+        runs = (*runs[:-2], both)
+    return runs
+
+
+def _postings(run: Keys, term: int) -> Keys:
+    low = np.searchsorted(run, np.uint64(term << 32))
+    high = np.searchsorted(run, np.uint64((term << 32) | 0xFFFFFFFF), side="right")
+    return run[low:high]
+
+
+def _top(scores: npt.NDArray[np.float64], limit: int) -> npt.NDArray[np.intp]:
+    """Return the rows of the `limit` highest scores above 0; equal scores by row."""
+    rows = np.flatnonzero(scores > 0)
+    if len(rows) > limit:
+        least = np.partition(scores[rows], len(rows) - limit)[len(rows) - limit]
+        rows = rows[scores[rows] >= least]
+    return rows[np.lexsort((rows, -scores[rows]))][:limit]

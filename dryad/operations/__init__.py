@@ -1,0 +1,1 @@
+"""What keeps an installation running; rests on the foundation alone."""

@@ -1,0 +1,51 @@
+"""The one place where a run waits for a person."""
+
+from typing import Any, Literal
+
+from prefect import suspend_flow_run
+from prefect.input import RunInput
+from pydantic import Field, create_model
+
+from dryad.orchestration.review.questions import Case, Question
+from tasks.orchestration import settle_case
+
+
+class Answer(RunInput):
+    """The form a reviewer sees; `decision` is narrowed to the case and has no default."""
+
+    decision: str = Field(title="Decision")
+    reason: str = Field(title="Reason", description="In a few words; kept for ever.")
+    reply: str = Field("", title="Reply", description="What you tell the agent, if you reply.")
+    approver: str = Field("", title="Your name", description="Not verified here.")
+
+
+class EditableAnswer(Answer):
+    """The form of a single exact call, whose arguments a reviewer may change."""
+
+    edited_arguments: dict[str, Any] = Field(
+        {}, title="Edited arguments", description="For *edit*: the whole new arguments."
+    )
+
+
+async def ask(question: Question, *, seconds: int) -> Case:
+    """Return the case with what a person said; until then, end this process and wait.
+
+    Call it in the flow body only: after the answer the body runs again from its top.
+
+    Args:
+        question: What is asked.
+        seconds: How long an answer is waited for; 0: the installation's usual time.
+    """
+    case = await settle_case(question.member, question, seconds)
+    if case.verdict is None:
+        # Never returns: the run is suspended, and whoever answers starts it again.
+        await suspend_flow_run(_form(case), key=case.key, timeout=None)
+    return case
+
+
+def _form(case: Case) -> type[RunInput]:
+    base = EditableAnswer if "edit" in case.words else Answer
+    options = tuple(f"{word} #{case.id}" for word in case.words)
+    decision = (Literal[options], Field(title="Decision"))
+    model = create_model("Answer", __base__=base, decision=decision)
+    return model.with_initial_data(description=case.brief)

@@ -1,0 +1,174 @@
+"""Steps of a run: carried by one process at a time, done once, read back ever after.
+
+A flow body enters `carried()` and calls steps. A step that is in the journal returns its recorded
+outcome without a task run, so a body that runs again from the top after a suspension costs a read
+a step and shows only what it really did.
+"""
+
+import asyncio
+import functools
+import inspect
+import os
+import socket
+import threading
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar, cast
+
+from prefect import task
+from prefect.runtime import flow_run
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from dryad.foundation import logs
+from dryad.foundation.errors import DryadError, Superseded
+from dryad.foundation.ids import RunId
+from dryad.foundation.journal import Lease
+from tasks._policy import HEALING
+from tasks._services import services
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass
+class Carried:
+    """The run this process carries, and how often it came past each place."""
+
+    lease: Lease
+    _passes: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def id(self) -> RunId:
+        """Id of the flow run."""
+        return self.lease.run
+
+    def next(self, path: str) -> int:
+        """Count one more call of `path`, from 1; the same order of calls gives the same number."""
+        self._passes[path] += 1
+        return self._passes[path]
+
+
+_carried: ContextVar[Carried] = ContextVar("carried")
+
+
+def carried_run() -> Carried:
+    """Return the run the calling step belongs to."""
+    return _carried.get()
+
+
+@asynccontextmanager
+async def carried() -> AsyncGenerator[Carried]:
+    """Take over the flow run this process executes, and stay believed until the body ends.
+
+    Whoever carried it before can write nothing more.
+    """
+    run = RunId(str(flow_run.id))
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    lease = await asyncio.to_thread(services().journal.claim, run, holder=holder)
+    ended = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(lease, ended), name="lease", daemon=True)
+    renewal.start()
+    token = _carried.set(Carried(lease))
+    try:
+        with logs.bound(run=run):
+            yield _carried.get()
+    except Superseded as reason:
+        _leave(reason)
+    finally:
+        _carried.reset(token)
+        ended.set()
+        _release(lease)
+
+
+def step(
+    path: str,
+    *,
+    shown_as: str = "",
+    policy: dict[str, Any] = HEALING,
+    recorded: Callable[[Any], bool] = lambda _outcome: True,
+) -> Callable[[Callable[P, R]], Callable[P, Awaitable[R]]]:
+    """Make a plain function (sync, or async) a recorded step of a run, shown as a Prefect task.
+
+    Its arguments and its outcome are JSON by their annotations. An argument called `member` makes
+    the place in the journal that member's own, so parallel branches keep their order.
+
+    Args:
+        path: Name of the step in the journal and in the UI.
+        shown_as: Prefect's template for the name of the task run; default `path`.
+        policy: When it is tried again.
+        recorded: Whether an outcome is final; one that is not is looked for again next time.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
+        signature = inspect.signature(function, eval_str=True)
+        outcome_type: TypeAdapter[R] = TypeAdapter(signature.return_annotation)
+
+        @functools.wraps(function)
+        async def shown(*args: P.args, **kwargs: P.kwargs) -> R:
+            if inspect.iscoroutinefunction(function):
+                return cast("R", await function(*args, **kwargs))
+            return await asyncio.to_thread(function, *args, **kwargs)
+
+        as_task = task(name=path, task_run_name=shown_as or path, **policy)(shown)
+
+        @functools.wraps(function)
+        async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            run, journal = carried_run(), services().journal
+            inputs = to_jsonable_python(dict(signature.bind(*args, **kwargs).arguments))
+            place = f"{path}/{inputs['member']}" if "member" in inputs else path
+            ordinal = run.next(place)
+            found = await asyncio.to_thread(journal.find, run.id, place, ordinal, inputs)
+            if found is not None and found.state == "done":
+                return outcome_type.validate_python(found.outcome)
+            outcome = await as_task(*args, **kwargs)
+            if recorded(outcome):
+                as_json = outcome_type.dump_python(outcome, mode="json")
+                await asyncio.to_thread(journal.record, run.lease, place, ordinal, inputs, as_json)
+            return outcome
+
+        return call
+
+    return decorate
+
+
+async def keep_contract(number: int) -> bool:
+    """Whether the run began under this number of its flow's contract."""
+    lease, journal = carried_run().lease, services().journal
+    found = await asyncio.to_thread(journal.find, lease.run, "contract", 1, {})
+    if found is None:
+        await asyncio.to_thread(journal.record, lease, "contract", 1, {}, number)
+        return True
+    return bool(found.outcome == number)
+
+
+def _renew(lease: Lease, ended: threading.Event) -> None:
+    period = services().settings.lease.total_seconds() / 3
+    while not ended.wait(period):
+        try:
+            services().journal.renew(lease)
+        except Superseded as reason:
+            _leave(reason)
+        except DryadError as error:
+            logs.get_logger("run").warning("lease_not_renewed", reason=error.message)
+
+
+def _release(lease: Lease) -> None:
+    try:
+        services().journal.release(lease)
+    except Superseded as reason:
+        _leave(reason)
+    except DryadError as error:  # the keeper finds the run by its lease
+        logs.get_logger("run").warning("lease_not_released", reason=error.message)
+
+
+def _leave(reason: Superseded) -> None:
+    """End this process without a word: another one speaks for the run now.
+
+    Any state that we reported to the server would overwrite the other's.
+    """
+    logs.get_logger("run").warning("superseded", reason=reason.message)
+    os._exit(0)

@@ -1,0 +1,22 @@
+"""The wired library, opened once per process, after any fork."""
+
+from functools import cache
+
+from dryad.runs import Runs
+
+from dryad.bootstrap import Services
+from dryad.foundation.settings import load
+
+
+@cache
+def runs() -> Runs:
+    """Return this process's client of the Prefect server."""
+    settings, _ = load()
+    return Runs.of(settings)
+
+
+@cache
+def services() -> Services:
+    """Return this process's services."""
+    settings, _ = load()
+    return Services(settings, answers=runs(), component="run")

@@ -1,0 +1,159 @@
+"""Level 3 as steps of a run: screening, deciding, asking, concluding, reporting."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from prefect import get_client
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.runtime import flow_run
+
+from dryad.foundation.ids import TaskId, TenantId
+from dryad.orchestration.decision import Decision
+from dryad.orchestration.findings import Finding, synthesise
+from dryad.orchestration.report import decision_table, report
+from dryad.orchestration.requests import Request
+from dryad.orchestration.review.questions import Case, Question
+from dryad.orchestration.tasks import Task
+from tasks._journal import carried_run, step
+from tasks._services import services
+
+AWAITING = "awaiting-human"
+UNVERIFIED = "ui:unverified"
+"""Who asked, when a run was started from the form: the server does not know."""
+
+
+@step("screen")
+def screen(task_id: str, text: str, context: dict[str, Any], agent: str, tenant: str) -> Task:
+    """Find the task, or make it from the form; refuse what cannot become one.
+
+    Raises:
+        InvalidRequest: the form is no task.
+        Conflict: another run carries the task.
+    """
+    dryad, run = services(), carried_run().id
+    if not task_id:
+        request = Request(
+            tenant=TenantId(tenant),
+            text=text,
+            context=context,
+            agent=agent,
+            requester=UNVERIFIED,
+            idempotency_key=f"run:{run}",
+            run=run,
+        )
+        task_id = dryad.tasks.submit(request).id
+    found = dryad.tasks.find(TaskId(task_id))
+    dryad.tasks.sent(found.id, run)
+    return found if found.ended else dryad.tasks.set_status(found.id, "running")
+
+
+@step("decide")
+def decide(task: Task) -> Decision:
+    """Plan, score and route the task; see `HybridOrchestrator.decide`."""
+    return services().orchestrator.decide(task)
+
+
+@step("question", shown_as="question-{member}", recorded=lambda case: case.verdict is not None)
+async def settle_case(
+    member: str,  # noqa: ARG001 - names the member's own place in the journal
+    question: Question,
+    waits_seconds: int,
+) -> Case:
+    """Ask, or look whether it was answered; see `Cases.settle`. Recorded once it is answered."""
+    dryad = services()
+    wait = timedelta(seconds=waits_seconds) if waits_seconds else None
+    case = await asyncio.to_thread(dryad.cases.settle, question, deadline=wait)
+    waiting = case.verdict is None
+    await asyncio.to_thread(
+        dryad.tasks.set_status, question.task, "waiting" if waiting else "running"
+    )
+    await _tag(question, waiting=waiting)
+    return case
+
+
+async def _tag(question: Question, *, waiting: bool) -> None:
+    """Show in the run list whether the run waits for a person."""
+    tags = {f"tenant:{question.tenant}", f"task:{question.task}"}
+    if waiting:
+        tags.add(AWAITING)
+    async with get_client() as client:
+        await client.update_flow_run(flow_run.id, tags=sorted(tags))
+
+
+@step("assemble")
+def assemble(task: Task, decision: Decision) -> str:
+    """Seat a task force when several agents work; return its id, or ''."""
+    if len(decision.seats) < 2:
+        return ""
+    return services().forces.assemble(task.tenant, task.id, task.text, decision.seats)
+
+
+@step("conclude")
+def conclude(task: Task, findings: list[Finding]) -> Task:
+    """Write down the answer, once; a member that was stopped makes the task stop too."""
+    dryad = services()
+    result = synthesise(findings)
+    for finding in findings:
+        usage = finding.done.usage
+        dryad.tasks.usage(task.id, tokens=usage.tokens, cost_usd=float(usage.cost_usd))
+        dryad.agents.finished(
+            task.tenant, finding.seat.agent, finding.done.status == "done", usage.tokens
+        )
+    dryad.forces.resolve(task.id, [(f.seat.member, f.to_json()) for f in findings])
+    stopped = [finding for finding in findings if finding.done.status == "stopped"]
+    if stopped:
+        return dryad.tasks.finish(task.id, "refused", reason=stopped[0].done.reason, result=result)
+    return dryad.tasks.finish(task.id, "done", result=result)
+
+
+@step("judge")
+def judge(task: Task, case: Case) -> Task:
+    """End a task whose plan a person did not allow; a reply is the answer of that person."""
+    end, verdict = services().tasks.finish, case.verdict
+    assert verdict is not None
+    if verdict.decision == "reply":
+        result = {"answer": verdict.reply, "citations": [], "degraded": "", "work": []}
+        return end(task.id, "done", reason=f"answered by {verdict.by}", result=result)
+    if verdict.via == "deadline":
+        return end(task.id, "expired", reason=verdict.reason)
+    return end(task.id, "rejected", reason=f"{verdict.by}: {verdict.reason}")
+
+
+@step("fail")
+def fail(task: Task, fault: str, refused: bool) -> Task:
+    """End a task that a rule or a fault stopped, and close what is still asked about it."""
+    dryad = services()
+    dryad.cases.cancel(task.id, reason=fault)
+    dryad.forces.fail(task.id)
+    return dryad.tasks.finish(task.id, "refused" if refused else "failed", reason=fault)
+
+
+@step("report")
+async def publish_report(task: Task) -> None:
+    """Publish the report of an ended task as artifacts of its run."""
+    dryad = services()
+    decision = await asyncio.to_thread(dryad.decisions.of_task, task.tenant, task.id)
+    cases = await asyncio.to_thread(dryad.cases.of_task, task.tenant, task.id)
+    await acreate_markdown_artifact(
+        report(task, decision, cases), key=f"report-{_key(task)}", description="Report"
+    )
+    if decision is not None:
+        await acreate_table_artifact(
+            decision_table(decision), key=f"decision-{_key(task)}", description="Decision"
+        )
+
+
+def _key(task: Task) -> str:
+    """Artifact keys are lower-case letters, digits and dashes."""
+    return task.id.replace("_", "-")
+
+
+@step("supersede")
+def supersede(task_id: str) -> Task:
+    """End a task whose flow changed while it waited, and submit it anew; see `Tasks.renew`."""
+    dryad, run = services(), carried_run().id
+    found = dryad.tasks.find(TaskId(task_id)) if task_id else dryad.tasks.of_run(run)
+    assert found is not None
+    dryad.cases.cancel(found.id, reason="the flow changed while the question waited")
+    return dryad.tasks.renew(found.id)
