@@ -37,7 +37,7 @@ docs:
 
 # Write the pages of docs/reference that come from the code.
 reference:
-    python -m docs.generate
+    python -m docs.generator
 
 # Measure one benchmark of benchmarks/, by its name.
 bench name *options:

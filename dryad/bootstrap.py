@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cached_property
 
 from dryad.execution.agents import Agents
+from dryad.execution.coordinator import Coordinator
+from dryad.execution.scribe import Scribe
 from dryad.foundation import logs
 from dryad.foundation.audit import Audit
 from dryad.foundation.clock import Clock, utc_now
@@ -138,12 +140,22 @@ class Services:
     @cached_property
     def archivist(self) -> Archivist:
         """Short-term memory."""
-        return Archivist(self.database, clock=self.clock)
+        return Archivist(self.database, clock=self.clock, retention=self.settings.recent_retention)
 
     @cached_property
     def librarian(self) -> Librarian:
         """Long-term memory."""
         return Librarian(self.database, clock=self.clock)
+
+    @cached_property
+    def coordinator(self) -> Coordinator:
+        """Routes requests for memory."""
+        return Coordinator(self.archivist, self.librarian)
+
+    @cached_property
+    def scribe(self) -> Scribe:
+        """Writes notes."""
+        return Scribe(self.coordinator)
 
     # -- level 3
 

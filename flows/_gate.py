@@ -7,7 +7,6 @@ from prefect.input import RunInput
 from pydantic import Field, create_model
 
 from dryad.orchestration.review.questions import Case, Question
-from dryad.orchestration.review.verdicts import Verdict
 from tasks.orchestration import settle_case
 
 
@@ -28,17 +27,20 @@ class EditableAnswer(Answer):
     )
 
 
-async def ask(question: Question) -> Verdict:
-    """Return what a person said; until then, end this process and wait.
+async def ask(question: Question, *, seconds: int) -> Case:
+    """Return the case with what a person said; until then, end this process and wait.
 
     Call it in the flow body only: after the answer the body runs again from its top.
+
+    Args:
+        question: What is asked.
+        seconds: How long an answer is waited for; 0: the installation's usual time.
     """
-    case = await settle_case(question)
+    case = await settle_case(question.member, question, seconds)
     if case.verdict is None:
         # Never returns: the run is suspended, and whoever answers starts it again.
         await suspend_flow_run(_form(case), key=case.key, timeout=None)
-    assert case.verdict is not None
-    return case.verdict
+    return case
 
 
 def _form(case: Case) -> type[RunInput]:

@@ -1,19 +1,43 @@
 """One task, from its request to a report a person can trust."""
 
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from dryad.execution.episodes import Asks, Done, Episode, Verdict
 from prefect import flow
-from prefect.states import Completed, State
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, State
 from pydantic import BaseModel, Field
 
-from dryad.foundation.errors import DryadError, InvalidRequest, NotFound, Refused, Superseded
+from dryad.foundation.errors import DryadError, InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import RunId
-from dryad.orchestration.decision import Decision
-from dryad.orchestration.hybrid import Finding, plan_question
+from dryad.orchestration.decision import Decision, Seat
+from dryad.orchestration.findings import Finding
+from dryad.orchestration.hybrid import (
+    Known,
+    call_question,
+    patience,
+    plan_question,
+    prompt,
+    verdict_of,
+)
 from dryad.orchestration.tasks import Task
 from flows._gate import ask
-from tasks._journal import Carried, carried, keep_contract
-from tasks.orchestration import conclude, decide, report, screen
+from tasks._journal import carried, keep_contract
+from tasks.execution import advance
+from tasks.memory import recall, remember
+from tasks.orchestration import (
+    assemble,
+    conclude,
+    decide,
+    fail,
+    judge,
+    publish_report,
+    screen,
+    supersede,
+)
 
 CONTRACT = 1
 """Raised whenever the order, the keys or the stored types of the steps below change: a run that
@@ -26,51 +50,134 @@ class TaskForm(BaseModel):
     text: str = Field("", title="Task", description="What is to be done, in a few sentences.")
     context: dict[str, Any] = Field({}, title="Context", description="Facts beside the text.")
     agent: str = Field("", title="Agent", description="Leave empty to let DRYAD choose.")
-    tenant: str = Field("default", title="Tenant")
+    tenant: str = Field("default", title="Tenant", description="Whose memory and tools it uses.")
     task_id: str = Field("", title="Task id", description="Set by programs; leave empty.")
 
 
-@flow(name="orchestrate-task", flow_run_name="task-{request.task_id}")
+@dataclass
+class Briefing:
+    """What seats are told beside their own part of the plan."""
+
+    run: RunId
+    known: Known
+    findings: dict[str, Finding] = field(default_factory=dict[str, Finding])
+
+
+def _run_name() -> str:
+    request: dict[str, Any] = flow_run.parameters["request"]
+    return request.get("task_id") or f"form-{str(flow_run.id)[:8]}"
+
+
+@flow(name="orchestrate-task", flow_run_name=_run_name)
 async def orchestrate_task(request: TaskForm) -> State[Any]:
-    """Screen, decide, ask where policy wants it, let the agents work, and report."""
+    """Screen, decide, ask where policy wants it, let the agents work, remember, and report."""
     async with carried() as run:
-        await keep_contract(CONTRACT)
+        if not await keep_contract(CONTRACT):
+            return _state(await supersede(request.task_id))
         try:
             task = await screen(**request.model_dump())
         except (InvalidRequest, NotFound, Refused) as error:
             return Completed(name="Refused", message=f"{error.message}. {error.next_step}")
         if not task.ended:
-            task = await _handle(task, run)
-        await report(task)
+            task = await _handle(task, run.id)
+        await publish_report(task)
         return _state(task)
 
 
-async def _handle(task: Task, run: Carried) -> Task:
+async def _handle(task: Task, run: RunId) -> Task:
     """Do the task; whatever stops it is how it ends."""
     try:
         decision = await decide(task)
         if decision.route == "escalation":
-            verdict = await ask(plan_question(task, run.id, decision))
-            if not verdict.allows:
-                return await _answered(task, verdict)
-        findings = await _work(task, run.id, decision)
-        return await conclude(task, "done", "", findings)
-    except Refused as refusal:
-        return await conclude(task, "refused", refusal.message, [])
-    except Superseded:
-        raise
+            case = await ask(plan_question(task, run, decision), seconds=patience(task))
+            if not case.allows:
+                return await judge(task, case)
+        findings = await _work(task, run, decision)
+        await remember(task, findings)
+        return await conclude(task, findings)
     except DryadError as fault:
-        await conclude(task, "failed", fault.message, [])
-        raise
+        ended = await fail(task, fault.message, isinstance(fault, Refused))
+        if ended.status == "failed":
+            raise
+        return ended
 
 
 async def _work(task: Task, run: RunId, decision: Decision) -> list[Finding]:
-    """Let every seat work as soon as those it waits for are done; branches work side by side."""
-    findings: dict[str, Finding] = {}
-    waiting = list(decision.seats)
-    while waiting:
-        ready = [seat for seat in waiting if findings.keys() >= set(seat.after)]
-        done = await _wave(task, decision, ready, findings)
-        findings.update(done)
-        waiting = [seat for seat in waiting if seat.member not in findings]
-    return [findings[seat.member] for seat in decision.seats]
+    """Let each seat work once those it waits for are done; the others work side by side."""
+    await assemble(task, decision)
+    brief = Briefing(run, await recall(task))
+    while len(brief.findings) < len(decision.seats):
+        ready = [
+            seat
+            for seat in decision.seats
+            if seat.member not in brief.findings and brief.findings.keys() >= set(seat.after)
+        ]
+        brief.findings.update(await _wave(task, decision, ready, brief))
+    return [brief.findings[seat.member] for seat in decision.seats]
+
+
+async def _wave(
+    task: Task, decision: Decision, seats: Sequence[Seat], brief: Briefing
+) -> dict[str, Finding]:
+    """Let seats work at the same time, episode by episode, until each is done.
+
+    What they ask is asked one after another in this body, for a run has one open form.
+    """
+    episodes = {
+        seat: Episode(
+            run=brief.run,
+            member=seat.member,
+            number=1,
+            instructions=brief.known.text,
+            untrusted=brief.known.untrusted,
+            prompt=prompt(decision, seat, [brief.findings[earlier] for earlier in seat.after]),
+        )
+        for seat in seats
+    }
+    done: dict[str, Finding] = {}
+    while episodes:
+        ends = await _together(
+            advance(seat.member, task, seat.agent, episode) for seat, episode in episodes.items()
+        )
+        following: dict[Seat, Episode] = {}
+        for (seat, episode), end in zip(episodes.items(), ends, strict=True):
+            if isinstance(end, Done):
+                done[seat.member] = Finding(seat, end)
+            else:
+                following[seat] = replace(
+                    episode,
+                    number=episode.number + 1,
+                    progress=end.progress,
+                    verdicts=await _verdicts(task, brief.run, seat, end),
+                )
+        episodes = following
+    return done
+
+
+async def _verdicts(task: Task, run: RunId, seat: Seat, asks: Asks) -> dict[str, Verdict]:
+    verdicts: dict[str, Verdict] = {}
+    for question in asks.questions:
+        case = await ask(call_question(task, run, seat, question), seconds=patience(task))
+        verdicts[question.call_id] = verdict_of(case)
+    return verdicts
+
+
+async def _together(
+    episodes: Iterable[Coroutine[Any, Any, Done | Asks]],
+) -> list[Done | Asks]:
+    """Run episodes side by side; a failure is raised only when the others have come to an end."""
+    ends = await asyncio.gather(*episodes, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
+    return [end for end in ends if not isinstance(end, BaseException)]
+
+
+def _state(task: Task) -> State[Any]:
+    """Say to the Prefect UI how the task ended; the task's row is the truth."""
+    message = task.reason or "see the report"
+    if task.status == "done":
+        return Completed(message=message)
+    if task.status == "cancelled":
+        return Cancelled(message=message)
+    return Completed(name=task.status.capitalize(), message=message)

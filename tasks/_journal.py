@@ -85,7 +85,11 @@ async def carried() -> AsyncGenerator[Carried]:
 
 
 def step(
-    path: str, *, shown_as: str = "", policy: dict[str, Any] = HEALING
+    path: str,
+    *,
+    shown_as: str = "",
+    policy: dict[str, Any] = HEALING,
+    recorded: Callable[[Any], bool] = lambda _outcome: True,
 ) -> Callable[[Callable[P, R]], Callable[P, Awaitable[R]]]:
     """Make a plain function (sync, or async) a recorded step of a run, shown as a Prefect task.
 
@@ -96,6 +100,7 @@ def step(
         path: Name of the step in the journal and in the UI.
         shown_as: Prefect's template for the name of the task run; default `path`.
         policy: When it is tried again.
+        recorded: Whether an outcome is final; one that is not is looked for again next time.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
@@ -120,13 +125,24 @@ def step(
             if found is not None and found.state == "done":
                 return outcome_type.validate_python(found.outcome)
             outcome = await as_task(*args, **kwargs)
-            recorded = outcome_type.dump_python(outcome, mode="json")
-            await asyncio.to_thread(journal.record, run.lease, place, ordinal, inputs, recorded)
+            if recorded(outcome):
+                as_json = outcome_type.dump_python(outcome, mode="json")
+                await asyncio.to_thread(journal.record, run.lease, place, ordinal, inputs, as_json)
             return outcome
 
         return call
 
     return decorate
+
+
+async def keep_contract(number: int) -> bool:
+    """Whether the run began under this number of its flow's contract."""
+    lease, journal = carried_run().lease, services().journal
+    found = await asyncio.to_thread(journal.find, lease.run, "contract", 1, {})
+    if found is None:
+        await asyncio.to_thread(journal.record, lease, "contract", 1, {}, number)
+        return True
+    return bool(found.outcome == number)
 
 
 def _renew(lease: Lease, ended: threading.Event) -> None:

@@ -1,25 +1,26 @@
-"""Level 3 as steps of a run: screening, deciding, asking, concluding."""
+"""Level 3 as steps of a run: screening, deciding, asking, concluding, reporting."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
-from prefect import get_client, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect import get_client
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.runtime import flow_run
 
-from dryad.foundation.ids import RunId, TaskId, TenantId
+from dryad.foundation.ids import TaskId, TenantId
 from dryad.orchestration.decision import Decision
-from dryad.orchestration.hybrid import Finding, synthesise
-from dryad.orchestration.report import Work, decision_rows, report_markdown
+from dryad.orchestration.findings import Finding, synthesise
+from dryad.orchestration.report import decision_table, report
 from dryad.orchestration.requests import Request
 from dryad.orchestration.review.questions import Case, Question
-from dryad.orchestration.tasks import End, Task
+from dryad.orchestration.tasks import Task
 from tasks._journal import carried_run, step
-from tasks._policy import HEALING
 from tasks._services import services
 
 AWAITING = "awaiting-human"
 UNVERIFIED = "ui:unverified"
+"""Who asked, when a run was started from the form: the server does not know."""
 
 
 @step("screen")
@@ -48,21 +49,26 @@ def screen(task_id: str, text: str, context: dict[str, Any], agent: str, tenant:
 
 
 @step("decide")
-def decide(found: Task) -> Decision:
+def decide(task: Task) -> Decision:
     """Plan, score and route the task; see `HybridOrchestrator.decide`."""
-    return services().orchestrator.decide(found)
+    return services().orchestrator.decide(task)
 
 
-@task(name="question", task_run_name="question:{question.member}", **HEALING)
-async def settle_case(question: Question) -> Case:
-    """Ask, or look whether it was answered; see `Cases.settle`. Not a recorded step: the case is."""
+@step("question", shown_as="question-{member}", recorded=lambda case: case.verdict is not None)
+async def settle_case(
+    member: str,  # noqa: ARG001 - names the member's own place in the journal
+    question: Question,
+    waits_seconds: int,
+) -> Case:
+    """Ask, or look whether it was answered; see `Cases.settle`. Recorded once it is answered."""
     dryad = services()
-    case = await asyncio.to_thread(dryad.cases.settle, question)
-    waits = case.verdict is None
+    wait = timedelta(seconds=waits_seconds) if waits_seconds else None
+    case = await asyncio.to_thread(dryad.cases.settle, question, deadline=wait)
+    waiting = case.verdict is None
     await asyncio.to_thread(
-        dryad.tasks.set_status, question.task, "waiting" if waits else "running"
+        dryad.tasks.set_status, question.task, "waiting" if waiting else "running"
     )
-    await _tag(question, waiting=waits)
+    await _tag(question, waiting=waiting)
     return case
 
 
@@ -75,31 +81,79 @@ async def _tag(question: Question, *, waiting: bool) -> None:
         await client.update_flow_run(flow_run.id, tags=sorted(tags))
 
 
+@step("assemble")
+def assemble(task: Task, decision: Decision) -> str:
+    """Seat a task force when several agents work; return its id, or ''."""
+    if len(decision.seats) < 2:
+        return ""
+    return services().forces.assemble(task.tenant, task.id, task.text, decision.seats)
+
+
 @step("conclude")
-def conclude(found: Task, end: End, reason: str, findings: list[Finding], answered_by: str) -> Task:
-    """Write how the task ended, once, and what it brought; see `Tasks.finish`."""
-    result = None
-    if end == "done":
-        result = {
-            "answer": synthesise(findings),
-            "citations": [c for finding in findings for c in finding.citations],
-            "degraded": any(finding.degraded for finding in findings),
-            "answered_by": answered_by,
-        }
-    return services().tasks.finish(found.id, end, reason=reason, result=result)
+def conclude(task: Task, findings: list[Finding]) -> Task:
+    """Write down the answer, once; a member that was stopped makes the task stop too."""
+    dryad = services()
+    result = synthesise(findings)
+    for finding in findings:
+        usage = finding.done.usage
+        dryad.tasks.usage(task.id, tokens=usage.tokens, cost_usd=float(usage.cost_usd))
+        dryad.agents.finished(
+            task.tenant, finding.seat.agent, finding.done.status == "done", usage.tokens
+        )
+    dryad.forces.resolve(task.id, [(f.seat.member, f.to_json()) for f in findings])
+    stopped = [finding for finding in findings if finding.done.status == "stopped"]
+    if stopped:
+        return dryad.tasks.finish(task.id, "refused", reason=stopped[0].done.reason, result=result)
+    return dryad.tasks.finish(task.id, "done", result=result)
+
+
+@step("judge")
+def judge(task: Task, case: Case) -> Task:
+    """End a task whose plan a person did not allow; a reply is the answer of that person."""
+    end, verdict = services().tasks.finish, case.verdict
+    assert verdict is not None
+    if verdict.decision == "reply":
+        result = {"answer": verdict.reply, "citations": [], "degraded": "", "work": []}
+        return end(task.id, "done", reason=f"answered by {verdict.by}", result=result)
+    if verdict.via == "deadline":
+        return end(task.id, "expired", reason=verdict.reason)
+    return end(task.id, "rejected", reason=f"{verdict.by}: {verdict.reason}")
+
+
+@step("fail")
+def fail(task: Task, fault: str, refused: bool) -> Task:
+    """End a task that a rule or a fault stopped, and close what is still asked about it."""
+    dryad = services()
+    dryad.cases.cancel(task.id, reason=fault)
+    dryad.forces.fail(task.id)
+    return dryad.tasks.finish(task.id, "refused" if refused else "failed", reason=fault)
 
 
 @step("report")
-def report(ended: Task) -> None:
+async def publish_report(task: Task) -> None:
     """Publish the report of an ended task as artifacts of its run."""
-    dryad, run = services(), carried_run().id
-    decision = dryad.decisions.of_task(ended.tenant, ended.id)
-    work = [Work.of_step(s) for s in dryad.journal.steps(RunId(run)) if Work.is_shown(s)]
-    cases = dryad.cases.of_task(ended.tenant, ended.id)
-    create_markdown_artifact(
-        report_markdown(ended, decision, work, cases), key="report", description="What was asked"
+    dryad = services()
+    decision = await asyncio.to_thread(dryad.decisions.of_task, task.tenant, task.id)
+    cases = await asyncio.to_thread(dryad.cases.of_task, task.tenant, task.id)
+    await acreate_markdown_artifact(
+        report(task, decision, cases), key=f"report-{_key(task)}", description="Report"
     )
     if decision is not None:
-        create_table_artifact(
-            decision_rows(decision), key="decision", description="Who does it, and why"
+        await acreate_table_artifact(
+            decision_table(decision), key=f"decision-{_key(task)}", description="Decision"
         )
+
+
+def _key(task: Task) -> str:
+    """Artifact keys are lower-case letters, digits and dashes."""
+    return task.id.replace("_", "-")
+
+
+@step("supersede")
+def supersede(task_id: str) -> Task:
+    """End a task whose flow changed while it waited, and submit it anew; see `Tasks.renew`."""
+    dryad, run = services(), carried_run().id
+    found = dryad.tasks.find(TaskId(task_id)) if task_id else dryad.tasks.of_run(run)
+    assert found is not None
+    dryad.cases.cancel(found.id, reason="the flow changed while the question waited")
+    return dryad.tasks.renew(found.id)

@@ -1,1 +1,1 @@
-"""Level 1 · execution: agents, the models they think with, the tools they use."""
+"""Level 1 · execution: agents, the models they think with, their tools and their sandbox."""

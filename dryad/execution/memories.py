@@ -79,6 +79,15 @@ class Kept:
     created: datetime
     passages: tuple[tuple[str, int, str], ...] = ()
 
+    @property
+    def text(self) -> str:
+        """The whole text: every character at its place, white space between passages made even."""
+        text = ""
+        for _, start, piece in self.passages:
+            gap = start - len(text)
+            text += (" " if gap == 1 else "\n" * gap) + piece
+        return text
+
 
 @dataclass(frozen=True)
 class Remembered:
@@ -87,13 +96,21 @@ class Remembered:
     key: str
     value: Any
     expires: datetime
+    provenance: Provenance = "untrusted"
 
 
 class RecentMemory(Protocol):
     """Short-term memory: the Archivist."""
 
     def remember(
-        self, tenant: TenantId, agent: str, key: str, value: Any, *, ttl: timedelta | None = None
+        self,
+        tenant: TenantId,
+        agent: str,
+        key: str,
+        value: Any,
+        *,
+        ttl: timedelta | None = None,
+        provenance: Provenance = "untrusted",
     ) -> datetime:
         """Keep `value` until the time returned, in place of any earlier one."""
         ...
@@ -134,10 +151,6 @@ class LongTermMemory(Protocol):
 
     def read(self, tenant: TenantId, document: str) -> Kept:
         """Return one document with its passages."""
-        ...
-
-    def find(self, tenant: TenantId, agent: str, origin: str) -> str | None:
-        """Return the newest document an owner has from `origin`."""
         ...
 
     def withdraw(self, tenant: TenantId, document: str) -> None:

@@ -91,6 +91,12 @@ class Journal:
         """
         self._change_lease(lease, released=self._clock())
 
+    def is_carried(self, run: RunId) -> bool:
+        """Whether a process holds the run and is still believed."""
+        with self._database.reading() as session:
+            row = session.get(LeaseRow, run)
+            return row is not None and row.released is None and row.expires > self._clock()
+
     def lapsed(self, *, limit: int = 100) -> list[Lease]:
         """Return the leases whose process is no longer believed, oldest first."""
         with self._database.reading() as session:

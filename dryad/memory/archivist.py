@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dryad.execution.memories import Remembered
+from dryad.execution.memories import Provenance, Remembered
 from dryad.foundation.canonical import canonical_json
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
@@ -41,7 +41,14 @@ class Archivist:
         self._max_value_bytes = max_value_bytes
 
     def remember(
-        self, tenant: TenantId, agent: str, key: str, value: Any, *, ttl: timedelta | None = None
+        self,
+        tenant: TenantId,
+        agent: str,
+        key: str,
+        value: Any,
+        *,
+        ttl: timedelta | None = None,
+        provenance: Provenance = "untrusted",
     ) -> datetime:
         """Keep `value` under `key`, in place of any earlier one; return when it expires.
 
@@ -51,6 +58,7 @@ class Archivist:
             key: 1-200 printable characters.
             value: Anything JSON can say, at most 1 MB.
             ttl: How long, up to 7 days; default the installation's retention.
+            provenance: May its words be believed?
 
         Raises:
             InvalidRequest: a name, the key, the value or `ttl` is malformed.
@@ -65,7 +73,7 @@ class Archivist:
             "tenant": tenant,
             "agent": agent,
             "key": _checked_key(key),
-            "value": {"value": self._as_json(value)},
+            "value": {"value": self._as_json(value), "provenance": provenance},
             "expires": now + ttl,
             "updated": now,
         }
@@ -163,4 +171,4 @@ def _checked_key(key: str) -> str:
 
 
 def _remembered(row: RecentRow) -> Remembered:
-    return Remembered(row.key, row.value["value"], row.expires)
+    return Remembered(row.key, row.value["value"], row.expires, row.value["provenance"])

@@ -1,10 +1,9 @@
 """Long-term memory: shelve documents, find their passages again, cite them."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, cast
+from typing import cast
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Table, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from dryad.execution.memories import (
@@ -17,15 +16,38 @@ from dryad.execution.memories import (
 )
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
-from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow, TenantRow
+from dryad.foundation.database.models import DocumentRow, PassageRow
 from dryad.foundation.errors import InvalidRequest, NotFound
-from dryad.foundation.ids import TenantId, new_id
-from dryad.memory.documents import Prepared, prepare
+from dryad.foundation.ids import TenantId
+from dryad.memory.documents import prepare
 from dryad.memory.shelf import Ranked, Shelves
+from dryad.memory.shelving import locked_shelf, write
 from dryad.memory.words import terms
 
+MAX_BATCH = 1_000
 MAX_QUERY_CHARACTERS = 10_000
 MAX_RESULTS = 100
+
+
+_DOCUMENTS = cast("Table", DocumentRow.__table__).c
+_PASSAGES = cast("Table", PassageRow.__table__).c
+_CITED_FIELDS = (
+    *("document", "title", "section", "start", "stop", "text"),
+    *("origin", "category", "provenance", "agent"),
+)
+_CITED = (
+    select(
+        _PASSAGES.number,
+        *(_PASSAGES[name] if name in _PASSAGES else _DOCUMENTS[name] for name in _CITED_FIELDS),
+    )
+    .join_from(_PASSAGES.number.table, _DOCUMENTS.id.table, _DOCUMENTS.id == _PASSAGES.document)
+    .where(
+        _PASSAGES.tenant == bindparam("tenant"),
+        _PASSAGES.number.in_(bindparam("numbers", expanding=True)),
+        _DOCUMENTS.tenant == bindparam("tenant"),
+        _DOCUMENTS.deleted.is_(None),
+    )
+)
 
 
 class Librarian:
@@ -54,7 +76,7 @@ class Librarian:
 
         Args:
             tenant: Whose memory.
-            documents: At most 5 MB of text each.
+            documents: At most 1,000, of at most 5 MB of text each.
             replace: Withdraw what the same owner had from the same origin with another text.
 
         Returns:
@@ -64,49 +86,12 @@ class Librarian:
             InvalidRequest: a text is empty, too long, or not storable; a name is malformed.
             NotFound: there is no such tenant.
         """
-        prepared = [prepare(document) for document in documents]
+        if len(documents) > MAX_BATCH:
+            raise InvalidRequest(f"at most {MAX_BATCH:,} documents are shelved at once")
+        items = [prepare(document) for document in documents]
         with self._database.transaction() as session:
-            shelf = _locked_shelf(session, tenant, sqlite_=self._database.is_sqlite)
-            return [self._write(session, shelf, item, replace=replace) for item in prepared]
-
-    def _write(
-        self, session: Session, shelf: ShelfRow, item: Prepared, *, replace: bool
-    ) -> Shelved:
-        document = item.document
-        row = session.scalar(
-            select(DocumentRow).where(
-                DocumentRow.tenant == shelf.tenant,
-                DocumentRow.agent == document.agent,
-                DocumentRow.content_hash == item.content_hash,
-            )
-        )
-        duplicate_of = row.id if row and not row.deleted else None
-        if row is None:
-            row = DocumentRow(
-                id=new_id("doc"),
-                tenant=shelf.tenant,
-                agent=document.agent,
-                category=document.category,
-                source_type=document.source_type,
-                provenance=document.provenance,
-                origin=document.origin,
-                title=document.title,
-                content_hash=item.content_hash,
-                details=dict(document.details),
-                created=self._clock(),
-            )
-            session.add(row)
-            session.flush()
-            _write_passages(session, shelf, row, item)
-        elif row.deleted:  # comes back with new passage numbers, so that every shelf sees it
-            row.deleted, row.origin, row.title = None, document.origin, document.title
-            session.execute(_passages_of(row))
-            _write_passages(session, shelf, row, item)
-        if document.provenance == "untrusted":
-            row.provenance = "untrusted"
-        if replace:
-            _withdraw_others(session, shelf, row, self._clock())
-        return Shelved(row.id, len(item.pieces), duplicate_of)
+            shelf = locked_shelf(session, tenant)
+            return write(session, shelf, items, now=self._clock(), replace=replace)
 
     # -- out
 
@@ -185,21 +170,6 @@ class Librarian:
                 query = query.where(DocumentRow.category == category)
             return session.scalar(query) or 0
 
-    def find(self, tenant: TenantId, agent: str, origin: str) -> str | None:
-        """Return the newest document an owner has from `origin`."""
-        with self._database.reading() as session:
-            return session.scalar(
-                select(DocumentRow.id)
-                .where(
-                    DocumentRow.tenant == tenant,
-                    DocumentRow.agent == agent,
-                    DocumentRow.origin == origin,
-                    DocumentRow.deleted.is_(None),
-                )
-                .order_by(DocumentRow.created.desc(), DocumentRow.id.desc())
-                .limit(1)
-            )
-
     # -- away
 
     def withdraw(self, tenant: TenantId, document: str) -> None:
@@ -209,7 +179,7 @@ class Librarian:
             NotFound: the tenant has no such document, or it was withdrawn.
         """
         with self._database.transaction() as session:
-            shelf = _locked_shelf(session, tenant, sqlite_=self._database.is_sqlite)
+            shelf = locked_shelf(session, tenant)
             _living(session, tenant, document).deleted = self._clock()
             shelf.removals += 1
 
@@ -224,7 +194,7 @@ class Librarian:
         with self._database.transaction() as session:
             if self._database.is_sqlite:
                 session.connection().exec_driver_sql("PRAGMA secure_delete=ON")
-            shelf = _locked_shelf(session, tenant, sqlite_=self._database.is_sqlite)
+            shelf = locked_shelf(session, tenant)
             row = session.get(DocumentRow, document)
             if row is None or row.tenant != tenant:
                 raise NotFound(f"no document {document[:80]!r}")
@@ -233,67 +203,9 @@ class Librarian:
                     PassageRow.tenant == tenant, PassageRow.document == document
                 )
             )
-            session.execute(_passages_of(row))
-            session.delete(row)
+            session.delete(row)  # its passages go with it
             shelf.removals += 1
             return passages or 0
-
-
-def _locked_shelf(session: Session, tenant: TenantId, *, sqlite_: bool) -> ShelfRow:
-    """Lock the tenant's long-term memory for writing until the transaction ends."""
-    locked = select(ShelfRow).where(ShelfRow.tenant == tenant).with_for_update()
-    row = session.scalar(locked)
-    if row is None:
-        if session.get(TenantRow, tenant) is None:
-            raise NotFound(f"no tenant {tenant[:80]!r}")
-        insert = sqlite.insert if sqlite_ else postgresql.insert
-        new = insert(ShelfRow).values(tenant=tenant, written=0, removals=0)
-        session.execute(new.on_conflict_do_nothing())
-        row = session.scalars(locked).one()
-    return row
-
-
-def _write_passages(session: Session, shelf: ShelfRow, row: DocumentRow, item: Prepared) -> None:
-    text = item.document.text
-    session.execute(
-        PassageRow.__table__.insert(),  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]
-        [
-            {
-                "tenant": shelf.tenant,
-                "number": number,
-                "document": row.id,
-                "section": piece.section,
-                "start": piece.start,
-                "stop": piece.stop,
-                "text": text[piece.start : piece.stop],
-                "words": words.words,
-                "bag": words.entries,
-            }
-            for number, (piece, words) in enumerate(
-                zip(item.pieces, item.bags, strict=True), start=shelf.written + 1
-            )
-        ],
-    )
-    shelf.written += len(item.pieces)
-
-
-def _withdraw_others(session: Session, shelf: ShelfRow, row: DocumentRow, now: Any) -> None:
-    changed = session.execute(
-        update(DocumentRow)
-        .where(
-            DocumentRow.tenant == row.tenant,
-            DocumentRow.agent == row.agent,
-            DocumentRow.origin == row.origin,
-            DocumentRow.id != row.id,
-            DocumentRow.deleted.is_(None),
-        )
-        .values(deleted=now)
-    )
-    shelf.removals += int(changed.rowcount > 0)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
-
-
-def _passages_of(row: DocumentRow) -> Any:
-    return delete(PassageRow).where(PassageRow.tenant == row.tenant, PassageRow.document == row.id)
 
 
 def _living(session: Session, tenant: TenantId, document: str) -> DocumentRow:
@@ -305,37 +217,18 @@ def _living(session: Session, tenant: TenantId, document: str) -> DocumentRow:
 
 def _cited(session: Session, tenant: TenantId, ranked: Sequence[Ranked]) -> list[Passage]:
     """Read what was found; the ledger has the last word on whether it still exists."""
-    found = {
-        passage.number: (passage, document)
-        for passage, document in session.execute(
-            select(PassageRow, DocumentRow)
-            .join(DocumentRow, DocumentRow.id == PassageRow.document)
-            .where(
-                PassageRow.tenant == tenant,
-                PassageRow.number.in_([hit.number for hit in ranked]),
-                DocumentRow.tenant == tenant,
-                DocumentRow.deleted.is_(None),
-            )
-        )
-    }
+    rows = session.execute(
+        _CITED, {"tenant": tenant, "numbers": [hit.number for hit in ranked]}
+    ).mappings()
+    found = {row["number"]: row for row in rows}
     return [
         Passage(
-            document=document.id,
-            title=document.title,
-            section=passage.section,
-            start=passage.start,
-            stop=passage.stop,
-            text=passage.text,
-            origin=document.origin,
-            category=document.category,
-            provenance=cast("Provenance", document.provenance),
-            agent=document.agent,
+            **{name: found[hit.number][name] for name in _CITED_FIELDS},
             score=hit.score,
             parts={"bm25": hit.score},
         )
         for hit in ranked
         if hit.number in found
-        for passage, document in [found[hit.number]]
     ]
 
 

@@ -16,6 +16,8 @@ Span = tuple[int, int]
 """Character range `[start, stop)` of a text."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+# A line that may be, or underline, a heading.
+_MAY_HEAD = re.compile(r"(?:^|[\r\n]) {0,3}[#=-]")
 # Where a block that is too long is cut, best first: blank line, line, sentence, white space.
 _SEAMS = (
     re.compile(r"(?:\r\n|\r|\n)[ \t]*(?:\r\n|\r|\n)"),
@@ -59,6 +61,8 @@ def cut(text: str, *, longest: int = PASSAGE_CHARACTERS) -> list[Piece]:
     Returns:
         Passages with `section` as the path of headings, joined by " > ".
     """
+    if len(text) <= longest and not _MAY_HEAD.search(text):  # parsing would take most of the time
+        return [Piece("", *_trim(text, 0, len(text)))] if text.strip() else []
     pieces: list[Piece] = []
     path: list[tuple[int, str]] = []
     pending: Span | None = None  # headings, then as many blocks as fit

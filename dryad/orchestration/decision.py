@@ -205,6 +205,13 @@ class Decisions:
                 raise NotFound(f"no decision {decision_or_task}")
             return _as_json(row)
 
+    def of_task(self, tenant: TenantId, task: TaskId) -> dict[str, Any] | None:
+        """Return the decision of a task, or None before there is one."""
+        try:
+            return self.get(tenant, task)
+        except NotFound:
+            return None
+
     def list(self, tenant: TenantId, *, limit: int = 50) -> list[dict[str, Any]]:
         """Return the newest decisions first."""
         with self._database.reading() as session:

@@ -1,64 +1,78 @@
 """What members bring back, and how it becomes one answer that says who found what."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-
-@dataclass(frozen=True)
-class ToolUse:
-    """One tool call as the report shows it."""
-
-    tool: str
-    seconds: float
-    outcome: str
-    """`done`, or why not."""
-
-
-@dataclass(frozen=True)
-class Citation:
-    """Where a statement comes from: characters `[start, stop)` of a section of a document."""
-
-    title: str
-    section: str
-    origin: str
-    start: int
-    stop: int
-    provenance: str
+from dryad.execution.episodes import Done, Source
+from dryad.orchestration.decision import Seat
 
 
 @dataclass(frozen=True)
 class Finding:
     """What one seat brought back, and what it took."""
 
-    member: str
-    agent: str
-    text: str
-    citations: tuple[Citation, ...] = ()
-    tools: tuple[ToolUse, ...] = ()
-    episodes: int = 1
-    tokens: int = 0
-    cost_usd: float = 0.0
-    degraded: str = ""
-    """Why the answer is less than a full model would give; '' when it is not."""
+    seat: Seat
+    done: Done
+
+    @property
+    def text(self) -> str:
+        """What it says, or why it stopped."""
+        return self.done.output or f"(stopped: {self.done.reason})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a report shows of the work."""
+        usage = self.done.usage
+        return {
+            "member": self.seat.member,
+            "agent": self.seat.agent,
+            "status": self.done.status,
+            "reason": self.done.reason,
+            "models": list(self.done.progress.models),
+            "tools": [asdict(use) for use in self.done.progress.tools],
+            "steps": usage.steps,
+            "tokens": usage.tokens,
+            "cost_usd": float(usage.cost_usd),
+            "seconds": round(usage.seconds, 3),
+            "untrusted": self.done.untrusted,
+        }
 
 
 def synthesise(findings: Sequence[Finding]) -> dict[str, Any]:
     """Join findings into the result of a task: one answer, its sources numbered once.
 
-    Each member's text cites its own sources as [1], [2], …; here they are renumbered over all.
+    Each member cites its own sources as [1], [2], …; here they are numbered over all members.
     """
     citations: list[dict[str, Any]] = []
     texts: list[str] = []
     for finding in findings:
-        text, offset = finding.text, len(citations)
-        for number in range(len(finding.citations), 0, -1):
-            text = text.replace(f"[{number}]", f"[{number + offset}]")
-        citations += [asdict(citation) for citation in finding.citations]
-        texts.append(text if len(findings) == 1 else f"{finding.member}: {text}")
+        numbers: dict[int, int] = {}
+        for source in finding.done.citations:
+            citations.append(_citation(source))
+            numbers[source.number] = len(citations)
+        text = re.sub(
+            r"\[(\d+)\]",
+            lambda match, known=numbers: f"[{known.get(int(match[1]), match[1])}]",
+            finding.text,
+        )
+        texts.append(text if len(findings) == 1 else f"{finding.seat.member}: {text}")
+    degraded = dict.fromkeys(f.done.degraded for f in findings if f.done.degraded)
     return {
         "answer": "\n\n".join(texts),
         "citations": citations,
-        "degraded": "; ".join(dict.fromkeys(f.degraded for f in findings if f.degraded)),
-        "work": [{**asdict(finding), "citations": len(finding.citations)} for finding in findings],
+        "degraded": "; ".join(degraded),
+        "work": [finding.to_json() for finding in findings],
+    }
+
+
+def _citation(source: Source) -> dict[str, Any]:
+    return {
+        "document": source.document,
+        "title": source.title,
+        "section": source.section,
+        "start": source.start,
+        "stop": source.stop,
+        "origin": source.origin,
+        "provenance": source.provenance,
     }

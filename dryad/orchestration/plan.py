@@ -98,7 +98,7 @@ class Plan:
 
 _KINDS: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
     (
-        "communication",
+        "communicate",
         ("notify",),
         re.compile(
             r"\b(notify|send|e-?mail|post (?:it|this|the|a) .*\bto\b|tell|inform|alert|message|"
@@ -107,7 +107,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
         ),
     ),
     (
-        "writing",
+        "write",
         ("write_file",),
         re.compile(
             r"\b(save|write|store|export)\b.{0,60}\b(file|\.\w{2,5}\b|disk)",
@@ -165,7 +165,7 @@ def offline_plan(text: str) -> Plan:
         capability, tools = _kind(piece)
         refers_back = waits or _THEN.match(piece) or _BACKWARD.search(piece)
         after = (steps[-1].id,) if steps and refers_back else ()
-        if steps and capability == "communication" and not after:
+        if steps and capability == "communicate" and not after:
             after = tuple(step.id for step in steps)  # a message reports what was done before it
         steps.append(PlanStep(f"s{number}", piece, capability, tools, after))
     return Plan(tuple(steps))

@@ -36,6 +36,22 @@ def report(task: Task, decision: Mapping[str, Any] | None, cases: Sequence[Case]
     return "\n\n".join(parts)
 
 
+def decision_table(decision: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the decision as the rows of a table, every cell formatted."""
+    return [
+        {
+            "step": step["text"][:200],
+            "needs": step["capability"],
+            "may use": ", ".join(step["tools"]),
+            "waits for": ", ".join(step["after"]),
+            "done by": ", ".join(
+                seat["member"] for seat in decision["seats"] if step["id"] in seat["steps"]
+            ),
+        }
+        for step in decision["plan"]
+    ]
+
+
 _HEADLINES = {
     "done": "Done",
     "refused": "Refused by a rule",

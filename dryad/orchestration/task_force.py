@@ -3,6 +3,7 @@
 States: active ⇄ paused → resolved | failed. Only members speak, and only while it is active.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -131,6 +132,23 @@ class TaskForces:
             row.status = status
             if not _NEXT[status]:
                 row.closed, row.result = self._clock(), result
+
+    def resolve(self, task: TaskId, work: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Post what each member brought back and end the task's force, if it has one."""
+        found = self.of_task(task)
+        if found is None or found["status"] != "active":
+            return
+        said = {message.member for message in self.messages(found["id"])}
+        for member, content in work:
+            if member not in said:
+                self.post(found["id"], member, "proposal", content)
+        self.become(found["id"], "resolved", result={"members": [member for member, _ in work]})
+
+    def fail(self, task: TaskId) -> None:
+        """End the task's force without a result, if it has one that is not ended."""
+        found = self.of_task(task)
+        if found is not None and found["status"] in {"active", "paused"}:
+            self.become(found["id"], "failed")
 
     def of_task(self, task: TaskId) -> dict[str, Any] | None:
         """Return the force of a task for people and programs."""

@@ -134,6 +134,18 @@ class Tasks:
         with self._database.reading() as session:
             return [_task(row) for row in session.scalars(query)]
 
+    def carried(self, *, limit: int = 1_000) -> list[Task]:
+        """Return the tasks that have not ended and have a flow run, oldest first."""
+        query = (
+            select(TaskRow)
+            .where(TaskRow.status.in_(("submitted", "running", "waiting")))
+            .where(TaskRow.run.is_not(None))
+            .order_by(TaskRow.created, TaskRow.id)
+            .limit(limit)
+        )
+        with self._database.reading() as session:
+            return [_task(row) for row in session.scalars(query)]
+
     def sent(self, task: TaskId, run: RunId) -> None:
         """Record which flow run carries the task; saying the same twice is one.
 
@@ -211,6 +223,26 @@ class Tasks:
         """
         self.get(tenant, task)
         return self.finish(task, "cancelled", reason=reason or "cancelled on request", actor=actor)
+
+    def renew(self, task: TaskId) -> Task:
+        """End a task as superseded and submit what it asked anew; done twice it is done once.
+
+        Raises:
+            Conflict: it ended otherwise already.
+        """
+        old = self.find(task)
+        again = self.submit(
+            Request(
+                tenant=old.tenant,
+                text=old.text,
+                context=old.context,
+                agent=old.agent,
+                budget=old.budget,
+                requester=old.requester,
+                idempotency_key=f"again:{old.id}",
+            )
+        )
+        return self.finish(task, "superseded", reason=f"submitted anew as {again.id}")
 
     def usage(
         self, task: TaskId, *, tokens: int, cost_usd: float, session: Session | None = None

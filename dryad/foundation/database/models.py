@@ -286,6 +286,7 @@ class RecentRow(Base):
     agent: Mapped[str] = mapped_column(String(64), primary_key=True)
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
     value: Mapped[dict[str, Any]]
+    """`{value, provenance}`."""
     expires: Mapped[datetime] = mapped_column(index=True)
     updated: Mapped[datetime]
 
@@ -348,7 +349,7 @@ class PassageRow(Base):
     start: Mapped[int]
     stop: Mapped[int]
     text: Mapped[str]
-    words: Mapped[int]
+    length: Mapped[int]
     """Length in words, with title and section."""
     bag: Mapped[bytes]
     """The words it is found by; see `dryad.memory.words`."""

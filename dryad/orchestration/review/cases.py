@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
+from dryad.execution.steps import Approval
 from dryad.foundation.audit import Audit
 from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.clock import Clock, utc_now
@@ -69,10 +70,15 @@ class Cases:
         """Ask, or look whether it was answered. Called by each pass of the waiting run.
 
         The round goes up by one on every pass that finds no verdict, so no form key is reused.
+        A call that a person allowed already in this task (with its plan) is not asked again:
+        the case that allowed it is returned as long as it is unused.
 
         Raises:
             Unavailable: the server that stores form answers is away.
         """
+        standing = self._standing(question)
+        if standing is not None:
+            return standing
         case_id = self._opened(question, deadline or self._deadline)
         self._judge_stored(case_id)
         with self._database.transaction() as session:
@@ -202,50 +208,48 @@ class Cases:
                 ).to_json()
                 self._audit_closed(row, session)
 
-    def standing(self, task: TaskId, *, call: dict[str, Any]) -> int | None:
-        """Return the case that already approved exactly this call in this task, if unused.
+    def spend(self, session: Session, approval: Approval) -> None:
+        """Use an approval, inside the transaction that records the intent of its call.
 
-        Args:
-            task: The task on whose behalf the call is made.
-            call: `{tool, version, arguments}`.
-        """
-        wanted = canonical_json(call)
-        with self._database.reading() as session:
-            rows = session.scalars(
-                select(CaseRow).where(CaseRow.task == task, CaseRow.used_by.is_(None))
-            )
-            for row in rows:
-                if any(canonical_json(known) == wanted for known in _approved_calls(row)):
-                    return row.id
-        return None
-
-    def spend(self, case_id: int, *, call: dict[str, Any], step: str, session: Session) -> None:
-        """Use an approval, inside the transaction that records the intent of its action.
-
-        Args:
-            case_id: The case that approved.
-            call: `{tool, version, arguments}` as it is about to be made.
-            step: Id of the step that makes it; the same step may come again after a crash.
-            session: The transaction of the intent.
+        The same step may come again after a crash; no other ever can.
 
         Raises:
-            Refused: it was not approved, is used, or was given for something else.
+            Refused: it was not approved, is used, or was given for another call.
         """
-        row = session.get(CaseRow, case_id, with_for_update=True)
-        wanted = canonical_json(call)
+        row = session.get(CaseRow, approval.case, with_for_update=True)
+        wanted = canonical_json(
+            {
+                "tool": approval.tool,
+                "version": approval.version,
+                "arguments": dict(approval.arguments),
+            }
+        )
         if row is None or row.epoch != self._epoch or wanted not in {
             canonical_json(known) for known in _approved_calls(row)
         }:  # fmt: skip
-            raise Refused(f"question #{case_id} does not approve this call")
-        if row.used_by not in {None, step}:
-            raise Refused(f"the approval of question #{case_id} was used before")
-        row.used_by = step
+            raise Refused(f"question #{approval.case} does not approve this call")
+        if row.used_by not in {None, approval.step}:
+            raise Refused(f"the approval of question #{approval.case} was used before")
+        row.used_by = approval.step
 
     # -- inside
 
     def _found(self, query: Select[tuple[CaseRow]]) -> list[Case]:
         with self._database.reading() as session:
             return [case_of(row) for row in session.scalars(query)]
+
+    def _standing(self, question: Question) -> Case | None:
+        if question.call is None or question.kind != "approval":
+            return None
+        asked = canonical_json(question.call)
+        for case in self._found(
+            select(CaseRow).where(CaseRow.task == question.task, CaseRow.used_by.is_(None))
+        ):
+            with self._database.reading() as session:
+                row = session.get_one(CaseRow, case.id)
+                if _approved_calls(row) and canonical_json(row.question["call"]) == asked:
+                    return case
+        return None
 
     def _opened(self, question: Question, deadline: timedelta) -> int:
         wanted, now = self.digest(question), self._clock()

@@ -68,6 +68,11 @@ class Case:
         """Key of the form that is open in this round; no key is asked twice."""
         return form_key(self.id, self.round)
 
+    @property
+    def allows(self) -> bool:
+        """Whether a person allowed what was asked."""
+        return self.verdict is not None and self.verdict.allows
+
     def to_json(self) -> dict[str, Any]:
         """Return the case for people and programs."""
         return {

@@ -106,7 +106,6 @@ def test_a_new_text_from_the_same_origin_replaces_the_old_one(librarian: Librari
     foreign = librarian.shelve(ACME, replace(BEES, agent="scout"))
     new = librarian.shelve(ACME, replace(BEES, text="Bees make wax, and honey too."), replace=True)
     assert sorted(found(librarian, "honey")) == sorted([foreign.id, new.id])
-    assert librarian.find(ACME, "", "bees.md") == new.id
     assert librarian.shelve(ACME, BEES, replace=True).duplicate_of is None
     assert found(librarian, "wax") == []
 
@@ -142,7 +141,6 @@ def test_a_tenant_never_sees_or_touches_the_documents_of_another(librarian: Libr
     secret = librarian.shelve(ACME, BEES).id
     librarian.shelve(GLOBEX, OWLS)
     assert found(librarian, "honey", GLOBEX) == []
-    assert librarian.find(GLOBEX, "", "bees.md") is None
     assert secret not in [kept.id for kept in librarian.list(GLOBEX)]
     for attempt in (librarian.read, librarian.withdraw, librarian.forget):
         with pytest.raises(NotFound):

@@ -20,7 +20,7 @@ from dryad.orchestration.plan import MAX_STEPS, Plan, PlanStep, offline_plan
             ["research", "analysis"],
             2,
         ),
-        ("Summarise the backup policy and then notify ops@x.org", ["research", "communication"], 1),
+        ("Summarise the backup policy and then notify ops@x.org", ["research", "communicate"], 1),
         ("1. Find the rule\n2. compute 7*4\n3. send the result", None, 1),
         ("- explain leases\n- explain stops\n- explain keys", ["research"] * 3, 3),
         ("Explain how the journal works and why it matters", ["research"], 1),
@@ -42,7 +42,7 @@ def test_what_refers_back_waits_for_what_came_before():
 
 def test_a_message_waits_for_everything_it_may_report():
     plan = offline_plan("Explain leases; explain stops; notify the team that both are read")
-    assert plan.steps[-1].capability == "communication"
+    assert plan.steps[-1].capability == "communicate"
     assert len(plan.branches()) <= 2
 
 

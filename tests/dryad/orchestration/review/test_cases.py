@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dryad.execution.steps import Approval
 from dryad.foundation.audit import Audit
 
 from dryad.foundation.database import Database
@@ -180,7 +181,7 @@ def test_another_tenant_finds_no_case(world: World):
 
 def spend(world: World, case: int, call: dict[str, Any], step: str) -> None:
     with world.database.transaction() as session:
-        world.cases.spend(case, call=call, step=step, session=session)
+        world.cases.spend(session, Approval(case, step, **call))
 
 
 def test_an_approval_is_good_for_exactly_one_exact_call(world: World):
@@ -220,7 +221,7 @@ def test_a_restored_installation_honours_no_old_approval(world: World):
     case = world.cases.settle(QUESTION)
     world.cases.answer(ACME, case.id, decision="approve", reason="fine", by="key:b")
     with world.database.transaction() as session, pytest.raises(Refused):
-        world.of_epoch("epoch-2").spend(case.id, call=CALL, step="s1", session=session)
+        world.of_epoch("epoch-2").spend(session, Approval(case.id, "s1", **CALL))
 
 
 def test_changed_arguments_are_another_question(world: World):

@@ -1,0 +1,138 @@
+"""How well and how fast long-term memory finds: nDCG@10 on Cranfield and NPL, CPU by step.
+
+Run: `uv run python -m benchmarks.memory --data DIR [--postgres URL]`, where DIR holds `cranfield/`
+(cran.all.1400.xml, cran.qry.xml, cranqrel.trec.txt) and `npl/` (doc-text, query-text, rlv-ass).
+"""
+
+import argparse
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytrec_eval
+
+from dryad.execution.memories import Document
+from dryad.foundation.clock import utc_now
+from dryad.foundation.database import Database
+from dryad.foundation.database.models import Base, TenantRow
+from dryad.foundation.ids import TenantId
+from dryad.memory.librarian import Librarian
+
+Judged = dict[str, dict[str, int]]
+BATCH = 100
+
+
+class Corpus(NamedTuple):
+    """Texts and queries by id, and which texts answer which query."""
+
+    name: str
+    documents: dict[str, Document]
+    queries: dict[str, str]
+    judged: Judged
+
+
+def cranfield(directory: Path) -> Corpus:
+    """Read the Cranfield abstracts; judgements name queries by their place."""
+    xml = (directory / "cran.all.1400.xml").read_text()
+    documents: dict[str, Document] = {}
+    for part in re.findall(r"<doc>(.*?)</doc>", xml, re.DOTALL):
+        number, title, text = (_element(part, name) for name in ("docno", "title", "text"))
+        if text:
+            documents[number] = Document(" ".join(title.split()), text, number)
+    queries = re.findall(
+        r"<title>(.*?)</title>", (directory / "cran.qry.xml").read_text(), re.DOTALL
+    )
+    judged: Judged = {}
+    for line in (directory / "cranqrel.trec.txt").read_text().splitlines():
+        query, _, document, grade = line.split()
+        judged.setdefault(query, {})[document] = int(grade)
+    numbered = {str(number): text for number, text in enumerate(queries, start=1)}
+    return Corpus("Cranfield", documents, numbered, judged)
+
+
+def npl(directory: Path) -> Corpus:
+    """Read the NPL abstracts; they have no titles."""
+    documents = {
+        number: Document("", text, number) for number, text in _blocks(directory / "doc-text")
+    }
+    judged = {
+        query: dict.fromkeys(answers.split(), 1)
+        for query, answers in _blocks(directory / "rlv-ass")
+    }
+    return Corpus("NPL", documents, dict(_blocks(directory / "query-text")), judged)
+
+
+def _element(xml: str, name: str) -> str:
+    found = re.search(rf"<{name}>(.*?)</{name}>", xml, re.DOTALL)
+    return found[1].strip() if found else ""
+
+
+def _blocks(path: Path) -> Iterator[tuple[str, str]]:
+    for block in re.split(r"^\s*/\s*$", path.read_text(), flags=re.MULTILINE):
+        number, _, text = block.strip().partition("\n")
+        if number:
+            yield number.strip(), text
+
+
+def measure(corpus: Corpus, url: str) -> str:
+    """Shelve a corpus, ask every query, and return one row of the table."""
+    database = Database(url)
+    Base.metadata.drop_all(database.engine)
+    Base.metadata.create_all(database.engine)
+    tenant = TenantId("bench")
+    with database.transaction() as session:
+        session.add(TenantRow(id=tenant, name="bench", status="active", created=utc_now()))
+    librarian = Librarian(database)
+    documents = list(corpus.documents.values())
+    began = time.process_time()
+    for start in range(0, len(documents), BATCH):
+        librarian.shelve_all(tenant, documents[start : start + BATCH])
+    add_ms = (time.process_time() - began) * 1000 / len(documents)
+
+    colds: list[float] = []
+    for _ in range(5):
+        librarian = Librarian(database)
+        began = time.process_time()
+        librarian.search(tenant, "a first question")
+        colds.append((time.process_time() - began) * 1000)
+    cold_ms = statistics.median(colds)
+    run: dict[str, dict[str, float]] = {}
+    costs: list[float] = []
+    for number, query in corpus.queries.items():
+        began = time.process_time()
+        hits = librarian.search(tenant, query, 10)
+        costs.append((time.process_time() - began) * 1000)
+        run[number] = {}
+        for hit in hits:
+            run[number].setdefault(hit.origin, hit.score)
+    scores = pytrec_eval.RelevanceEvaluator(corpus.judged, {"ndcg_cut_10"}).evaluate(run)
+    ndcg = statistics.mean(score["ndcg_cut_10"] for score in scores.values())
+    database.close()
+    return (
+        f"| {corpus.name} | {database.engine.dialect.name} | {len(documents)} | {ndcg:.4f} "
+        f"| {add_ms:.3f} | {statistics.median(costs):.2f} | {cold_ms:.0f} |"
+    )
+
+
+def main() -> None:
+    """Print a table, one row for each corpus and database."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--postgres", help="URL of an empty database; its tables are dropped")
+    arguments = parser.parse_args()
+    corpora = [cranfield(arguments.data / "cranfield"), npl(arguments.data / "npl")]
+    print("| corpus | database | texts | nDCG@10 | add, CPU ms | search, CPU ms | cold, CPU ms |")
+    print("|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as directory:
+        urls = [f"sqlite:///{Path(directory) / 'bench.db'}", arguments.postgres]
+        for corpus in corpora:
+            for url in filter(None, urls):
+                print(measure(corpus, url), flush=True)
+
+
+if __name__ == "__main__":
+    main()

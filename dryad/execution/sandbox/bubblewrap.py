@@ -1,0 +1,84 @@
+"""Rung: bubblewrap furnishes the room, the guest bounds it."""
+
+import shutil
+from pathlib import PurePosixPath
+
+from dryad.execution.sandbox import identity, layout, supervise
+from dryad.execution.sandbox.orders import Setup
+from dryad.execution.sandbox.port import (
+    GUARANTEES,
+    Guarantee,
+    RungName,
+    SandboxRequest,
+    SandboxResult,
+    refuse_unless,
+)
+from dryad.foundation.errors import Unavailable
+
+_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID")
+"""What the guest needs to bound the disk and to become somebody else; it drops them then."""
+
+
+class BubblewrapSandbox:
+    """The program `bwrap`, started with an empty environment."""
+
+    name: RungName = "bubblewrap"
+    guarantees: frozenset[Guarantee] = frozenset(GUARANTEES)
+
+    async def run(self, request: SandboxRequest) -> SandboxResult:
+        """Run one request; see `Sandbox.run`."""
+        refuse_unless(self.guarantees, request.needs, rung=self.name)
+        guest = await supervise.Guest.start(self._launch())
+        return await supervise.run(guest, request, supervise.order(request), rung=self.name)
+
+    def _launch(self) -> supervise.Launch:
+        program = shutil.which("bwrap")
+        if program is None:
+            raise Unavailable("bwrap is not installed", "Install the package `bubblewrap`.")
+        seen = layout.layout()
+        privileged = identity.can_mount()
+        setup: Setup = {
+            "room": None,
+            "become": identity.nobody() if privileged else None,
+            "box": layout.BOX,
+            "bounded": True,
+            "measured": True,
+            "alone": True,
+        }
+        return supervise.Launch(
+            rung=self.name,
+            argv=(
+                program,
+                *_arguments(seen, user_namespace=not privileged),
+                *supervise.guest_command(),
+            ),
+            setup=setup,
+            user=identity.nobody() if identity.is_root() and not privileged else None,
+        )
+
+
+def _arguments(seen: layout.Layout, *, user_namespace: bool) -> list[str]:
+    arguments = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
+    arguments += ["--unshare-cgroup-try", "--hostname", "sandbox", "--as-pid-1"]
+    if user_namespace:
+        arguments += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
+    arguments += ["--cap-drop", "ALL"]
+    for capability in _CAPABILITIES[: 1 if user_namespace else None]:
+        arguments += ["--cap-add", capability]
+    for folder in _parents(seen):
+        arguments += ["--dir", folder]
+    for source, target in seen.binds:
+        arguments += ["--ro-bind", source, target]
+    for source, target in seen.devices:
+        arguments += ["--dev-bind", source, target]
+    for path, goal in seen.links:
+        arguments += ["--symlink", goal, path]
+    return [*arguments, "--proc", "/proc", "--remount-ro", "/", "--chdir", "/", "--"]
+
+
+def _parents(seen: layout.Layout) -> list[str]:
+    """Return every folder to make, outer first: bwrap would close those it makes by itself."""
+    places = [target for _, target in (*seen.binds, *seen.devices)]
+    places += [path for path, _ in seen.links]
+    folders = {str(parent) for place in places for parent in PurePosixPath(place).parents}
+    return sorted((folders | set(seen.folders)) - {"/"})

@@ -1,0 +1,119 @@
+"""The first process of a sandbox: furnish the room, wait for an order, run it, hand back."""
+
+from __future__ import annotations
+
+import marshal
+import os
+
+from dryad.execution.sandbox.guest import files, kernel, room
+from dryad.execution.sandbox.guest.job import Abandoned, Job
+
+TYPE_CHECKING = False  # importing `typing` would cost every run 5 ms
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from dryad.execution.sandbox.orders import Bounds, Order, Setup
+
+_CONTROL = 0
+
+
+def main(stream: BinaryIO) -> None:
+    """Serve one order from `stream`, then exit. Every failure is told, none is retried."""
+    try:
+        setup: Setup = marshal.load(stream)
+        if setup["room"] is not None:
+            room.enter(setup["room"])
+        tell("ready", b"")
+        order: Order = marshal.load(stream)
+        _serve(setup, order)
+    except (Abandoned, EOFError, BrokenPipeError):
+        os._exit(1)
+    except BaseException:  # noqa: BLE001 - told to the supervisor, then the sandbox ends
+        import traceback  # noqa: PLC0415 - dear, and rarely needed
+
+        tell("failed", traceback.format_exc().encode("utf-8", "replace"))
+        tell("end", b"")
+        os._exit(1)
+    os._exit(0)
+
+
+def tell(key: str, value: bytes) -> None:
+    """Send one field to the supervisor: key and value, each after its length."""
+    name = key.encode("utf-8", "replace")
+    view = memoryview(b"".join([_length(name), name, _length(value), value]))
+    while view:
+        view = view[os.write(_CONTROL, view) :]
+
+
+def _length(value: bytes) -> bytes:
+    return len(value).to_bytes(8, "little")
+
+
+def _serve(setup: Setup, order: Order) -> None:
+    _settle(setup, order["bounds"])
+    box = setup["box"]
+    try:
+        for folder in ("work", "tmp", "shm"):
+            os.mkdir(f"{box}/{folder}", 0o700)
+        files.place(f"{box}/work", order["files"])
+    except OSError as error:
+        tell("too_large", str(error).encode())
+        tell("end", b"")
+        return
+    disk = box if setup["measured"] else None
+    job = Job(order, box=box, disk=disk, alone=setup["alone"])
+    job.run()
+    bounds = order["bounds"]
+    harvest = files.Harvest(
+        dict(order["files"]), files=bounds["returned_files"], size=bounds["returned_bytes"]
+    )
+    harvest.gather(f"{box}/work")
+    _report(job, harvest)
+
+
+def _settle(setup: Setup, bounds: Bounds) -> None:
+    """Bound the disk, offer this tree to the kernel when memory runs out, and drop privileges."""
+    owner = os.getuid() if setup["become"] is None else setup["become"]
+    if setup["bounded"]:
+        blocks = bounds["disk_bytes"] + 4096 * 8
+        options = f"size={blocks},nr_inodes={bounds['disk_files'] + 5},mode=700"
+        group = os.getgid() if setup["become"] is None else owner
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV
+        kernel.mount("tmpfs", setup["box"], "tmpfs", flags, f"{options},uid={owner},gid={group}")
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
+            score.write("1000")
+    except OSError:
+        pass
+    kernel.drop_privileges(setup["become"])
+    if not setup["alone"]:
+        kernel.adopt_orphans()
+
+
+def _report(job: Job, harvest: files.Harvest) -> None:
+    status = job.tree.main_status
+    code = 137 if status is None else os.waitstatus_to_exitcode(status)
+    numbers = {
+        "exit_code": code if code >= 0 else 128 - code,
+        "wall_microseconds": int(job.wall_seconds * 1e6),
+        "cpu_microseconds": int(job.tree.cpu_seconds() * 1e6),
+        "peak_memory_bytes": job.tree.peak_memory,
+    }
+    for key, value in numbers.items():
+        tell(key, str(value).encode())
+    for key, output in zip(("stdout", "stderr"), job.outputs, strict=True):
+        head, tail, lost = output.parts()
+        tell(f"{key}_head", head)
+        tell(f"{key}_tail", tail)
+        tell(f"{key}_lost", str(lost).encode())
+    tell("failure", job.failure.encode())
+    for violation in sorted(job.violations):
+        tell("violation", violation.encode())
+    for number in sorted(job.refused):
+        tell("refused", str(number).encode())
+    for note in harvest.notes():
+        tell("note", note.encode())
+    for name, content in harvest.found:
+        tell("name", name.encode())
+        tell("content", content)
+    tell("end", b"")

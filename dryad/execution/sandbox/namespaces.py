@@ -1,0 +1,52 @@
+"""Rung: namespaces the guest makes itself, with nothing installed."""
+
+from dryad.execution.sandbox import identity, layout, supervise
+from dryad.execution.sandbox.orders import Room, Setup
+from dryad.execution.sandbox.port import (
+    GUARANTEES,
+    Guarantee,
+    RungName,
+    SandboxRequest,
+    SandboxResult,
+    refuse_unless,
+)
+
+
+class NamespaceSandbox:
+    """Mount, process, network, IPC, host name and control group namespaces of our own."""
+
+    name: RungName = "namespaces"
+    guarantees: frozenset[Guarantee] = frozenset(GUARANTEES)
+
+    async def run(self, request: SandboxRequest) -> SandboxResult:
+        """Run one request; see `Sandbox.run`."""
+        refuse_unless(self.guarantees, request.needs, rung=self.name)
+        guest = await supervise.Guest.start(self._launch())
+        # The process that waits outside the process namespace is counted in the user namespace.
+        order = supervise.order(request, process_base=0 if identity.can_mount() else 1)
+        return await supervise.run(guest, request, order, rung=self.name)
+
+    def _launch(self) -> supervise.Launch:
+        seen = layout.layout()
+        privileged = identity.can_mount()
+        room: Room = {
+            "user_namespace": not privileged,
+            "binds": seen.binds,
+            "devices": seen.devices,
+            "links": seen.links,
+            "folders": seen.folders,
+        }
+        setup: Setup = {
+            "room": room,
+            "become": identity.nobody() if privileged else None,
+            "box": layout.BOX,
+            "bounded": True,
+            "measured": True,
+            "alone": True,
+        }
+        return supervise.Launch(
+            rung=self.name,
+            argv=supervise.guest_command(),
+            setup=setup,
+            user=identity.nobody() if identity.is_root() and not privileged else None,
+        )

@@ -1,0 +1,189 @@
+"""What the keeper does over and over: each round is safe to repeat and to be killed in.
+
+The ledger is the truth about tasks and questions, the Prefect server about processes; a round
+looks at both and moves the one that lags behind.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dryad.bootstrap import Services
+from dryad.foundation import logs
+from dryad.foundation.errors import NotFound, Unavailable
+from dryad.foundation.ids import RunId
+from dryad.operations.health import Finding
+from dryad.orchestration.review.questions import Case
+from dryad.orchestration.review.verdicts import WAKE_APPROVER
+from dryad.orchestration.tasks import End, Task
+from dryad.runs import Runs, RunState
+
+FORMLESS_AFTER = timedelta(seconds=60)
+"""A suspended run without a form for so long has lost it: its process died in between."""
+
+log = logs.get_logger("keeper")
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The rounds of one installation."""
+
+    services: Services
+    runs: Runs
+
+    def send(self) -> None:
+        """Give every submitted task its flow run: the API tries once, this makes sure."""
+        for task in self.services.tasks.unsent():
+            run = self.runs.submit(task.id, task.tenant)
+            self.services.tasks.sent(task.id, run)
+            log.info("task_sent", task=task.id, run=run)
+
+    def reap(self) -> None:
+        """Fence the processes that no longer renew their lease, then call their runs crashed."""
+        for lease in self.services.journal.lapsed():
+            if lease.run.startswith("keeper"):
+                continue  # the next keeper takes it
+            if self.services.journal.fence(lease):
+                self.runs.mark_crashed(lease.run, "its process stopped renewing its lease")
+                log.warning("run_reaped", run=lease.run, attempt=lease.attempt)
+
+    def follow(self) -> None:
+        """Bring tasks to where their runs are: crashed ones go on, ended ones end."""
+        tasks = {task.run: task for task in self.services.tasks.carried() if task.run}
+        states = self.runs.states(list(tasks))
+        now = self.services.clock()
+        for run, task in tasks.items():
+            state = states.get(run)
+            if state is None:
+                self._end(task, "failed", "its flow run was deleted")
+            else:
+                self._follow(task, run, state, now - state.since)
+
+    def expire(self) -> None:
+        """Close the questions nobody answered in time."""
+        for case in self.services.cases.expire():
+            log.info("question_expired", case=case.id, task=case.task)
+
+    def wake(self) -> None:
+        """Let runs go on whose question is closed but whose form is still open."""
+        for case in self.services.cases.awaiting_wake():
+            try:
+                wake(self.services, self.runs, case)
+            except Unavailable as reason:  # its form is not stored yet; the next round tries again
+                log.warning("not_woken", case=case.id, reason=reason.message)
+
+    def purge(self) -> None:
+        """Forget short-term memory that has expired."""
+        self.services.archivist.purge()
+
+    def rotate(self) -> None:
+        """Begin new log files where the old ones are full."""
+        settings = self.services.settings
+        logs.rotate(settings.logs_dir, settings.log_rotate_bytes, settings.log_keep)
+
+    def measure(self) -> None:
+        """Look at every component once."""
+        self.services.health.measure(
+            {
+                "database": self._database,
+                "prefect": self._prefect,
+                "worker": self._worker,
+                "redis": lambda: Finding("healthy", "embedded: short-term memory is in the ledger"),
+                "chromadb": lambda: Finding(
+                    "healthy", "embedded: long-term memory is in the ledger"
+                ),
+                "llm": self._llm,
+                "sandbox": self._sandbox,
+            }
+        )
+
+    # -- following one run
+
+    def _follow(self, task: Task, run: RunId, state: RunState, age: timedelta) -> None:
+        settings = self.services.settings
+        if state.type == "CRASHED" and age >= settings.crash_quiet:
+            self._revive(task, run)
+        elif state.type == "FAILED":
+            self._end(task, "failed", state.message or "its flow run failed")
+        elif state.type == "CANCELLED":
+            self._end(task, "cancelled", "its flow run was cancelled")
+        elif state.type == "COMPLETED" and age >= settings.crash_quiet:
+            self._end(task, "failed", f"its flow run ended {state.name} without a result")
+        elif age < 3 * settings.lease or self.services.journal.is_carried(run):
+            return
+        elif state.type in {"PENDING", "RUNNING"}:
+            self.runs.mark_crashed(run, "no process carries it")
+        elif state.type == "CANCELLING":
+            self.runs.mark_cancelled(run)
+        elif state.type == "PAUSED" and state.pause_key and age >= FORMLESS_AFTER:
+            self._mend_form(run, state.pause_key)
+
+    def _revive(self, task: Task, run: RunId) -> None:
+        settings = self.services.settings
+        crashes = self.runs.crashes(run, apart=settings.crash_quiet)
+        if crashes >= settings.max_attempts:
+            self._end(task, "failed", f"its process died {crashes} times")
+        elif self.runs.reschedule(run):
+            log.warning("run_started_again", run=run, task=task.id, crashes=crashes)
+
+    def _mend_form(self, run: RunId, key: str) -> None:
+        """Give a run that lost its form another pass: it will ask afresh."""
+        if not self.runs.form_stored(run, key):
+            self.runs.store_form(run, key)
+            self.runs.resume(run, key, {})
+            log.warning("form_mended", run=run, key=key)
+
+    def _end(self, task: Task, end: End, reason: str) -> None:
+        self.services.cases.cancel(task.id, reason=reason)
+        self.services.forces.fail(task.id)
+        self.services.tasks.finish(task.id, end, reason=reason)
+        log.warning("task_ended_by_keeper", task=task.id, status=end, reason=reason)
+
+    # -- probes
+
+    def _database(self) -> Finding:
+        self.services.database.ping()
+        return Finding("healthy")
+
+    def _prefect(self) -> Finding:
+        self.runs.ping()
+        return Finding("healthy")
+
+    def _worker(self) -> Finding:
+        online = [worker for worker in self.runs.workers() if worker.online]
+        if not online:
+            return Finding("unhealthy", "no worker is online: nothing starts")
+        return Finding("healthy", f"{len(online)} online")
+
+    def _llm(self) -> Finding:
+        degraded = self.services.models.degraded
+        return Finding("degraded", degraded) if degraded else Finding("healthy")
+
+    def _sandbox(self) -> Finding:
+        return Finding("healthy", self.services.sandbox.rung)
+
+
+def wake(services: Services, runs: Runs, case: Case) -> None:
+    """Let the run of a closed case go on, if the form it waits at is that case's.
+
+    The answer that is sent only wakes: whoever reads it sees that nobody gave it.
+
+    Raises:
+        Unavailable: the server is away, or the form is not stored yet.
+    """
+    try:
+        state = runs.state(case.run)
+    except NotFound:
+        services.cases.woken(case.id)
+        return
+    if state.ended:
+        services.cases.woken(case.id)
+    elif state.pause_key and state.pause_key.startswith(f"q{case.id}-"):
+        runs.resume(
+            case.run,
+            state.pause_key,
+            {
+                "decision": f"reject #{case.id}",
+                "reason": "The question is closed; this answer only wakes the run.",
+                "approver": WAKE_APPROVER,
+            },
+        )

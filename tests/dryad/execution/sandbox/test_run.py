@@ -1,0 +1,90 @@
+"""What every rung does for honest code."""
+
+import asyncio
+
+import pytest
+
+from dryad.execution.sandbox import ladder
+from dryad.execution.sandbox.port import Limits, Sandbox, SandboxRequest
+from dryad.foundation.errors import InvalidRequest, Unavailable
+
+
+@pytest.fixture(params=list(ladder.RUNGS))
+def sandbox(request: pytest.FixtureRequest) -> Sandbox:
+    status = ladder.examine(request.param)
+    if status.sandbox is None:
+        pytest.skip(f"{status.name}: {status.reason}")
+    return status.sandbox
+
+
+async def test_python_prints_and_exits_as_it_says(sandbox):
+    code = "import sys\nprint('out')\nprint('err', file=sys.stderr)\nsys.exit(3)"
+    result = await sandbox.run(SandboxRequest(code=code))
+    assert (result.exit_code, result.stdout, result.stderr) == (3, "out\n", "err\n")
+    assert result.rung == sandbox.name
+    assert not result.violations
+
+
+async def test_files_go_in_and_only_new_or_changed_ones_come_out(sandbox):
+    code = (
+        "import os\n"
+        "os.makedirs('out/deep')\n"
+        "open('out/deep/sum', 'w').write(str(sum(map(int, open('in/numbers')))))\n"
+        "open('touched', 'ab').write(b'!')\n"
+    )
+    files = {"in/numbers": b"1\n2\n3\n", "touched": b"hi", "left": b"alone"}
+    result = await sandbox.run(SandboxRequest(code=code, files=files))
+    assert result.files == {"out/deep/sum": b"6", "touched": b"hi!"}
+
+
+async def test_shell_code_sees_its_files_and_pipes(sandbox):
+    code = "sort -n numbers | head -n 1 > least; cat least; exit 4"
+    files = {"numbers": b"3\n1\n2\n"}
+    result = await sandbox.run(SandboxRequest(code=code, language="shell", files=files))
+    assert (result.exit_code, result.stdout) == (4, "1\n")
+    assert result.files == {"least": b"1\n"}
+
+
+async def test_a_command_gets_its_arguments_unsplit(sandbox):
+    result = await sandbox.run(SandboxRequest(command=("printf", "%s|", "a b", "*", "")))
+    assert result.stdout == "a b|*||"
+
+
+async def test_numpy_and_pandas_compute(sandbox):
+    code = (
+        "import numpy, pandas\n"
+        "table = pandas.read_csv('t.csv')\n"
+        "print(table.groupby('k').v.sum().to_dict(), numpy.dot([1, 2], [3, 4]))"
+    )
+    result = await sandbox.run(SandboxRequest(code=code, files={"t.csv": b"k,v\na,1\nb,2\na,3\n"}))
+    assert result.stdout == "{'a': 4, 'b': 2} 11\n", result.stderr
+
+
+async def test_twenty_runs_at_once_keep_apart(sandbox):
+    async def one(number: int) -> str:
+        code = "import os\nprint(open('n').read(), sorted(os.listdir()))"
+        files = {"n": str(number).encode(), f"only-{number}": b""}
+        return (await sandbox.run(SandboxRequest(code=code, files=files))).stdout
+
+    printed = await asyncio.gather(*(one(number) for number in range(20)))
+    assert printed == [f"{n} ['__main__.py', 'n', 'only-{n}']\n" for n in range(20)]
+
+
+async def test_a_program_that_does_not_exist_is_an_exit_code_not_an_error(sandbox):
+    result = await sandbox.run(SandboxRequest(command=("no-such-program",)))
+    assert result.exit_code == 127
+    assert "no-such-program" in result.stderr
+
+
+async def test_input_beyond_the_disk_limit_is_refused(sandbox):
+    request = SandboxRequest(
+        code="pass", files={"a": bytes(3_000_000)}, limits=Limits(disk_bytes=1)
+    )
+    with pytest.raises(InvalidRequest, match="disk"):
+        await sandbox.run(request)
+
+
+def test_choosing_nothing_that_works_names_each_reason(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(Unavailable, match="bubblewrap: bwrap is not installed"):
+        ladder.choose("bubblewrap")
