@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[1]
 PRODUCT = ("dryad", "flows", "tasks", "blocks", "deployments")
 EVERYTHING = (*PRODUCT, "tests", "benchmarks", "docs")
 
+SLACK = 25
+"""An exception may allow a little more than there is, so that not every edit touches the list."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -49,15 +52,15 @@ Rule = Callable[[Source], Iterator[Finding]]
 
 
 def file_lines(source: Source) -> Iterator[Finding]:
-    """A file has at most 400 lines."""
+    """A file has at most 400 lines. Migrations are history and stay as they are."""
     lines = len(source.text.splitlines())
-    if lines > 400:
+    if lines > 400 and "migrations/versions" not in source.path:
         yield Finding(source.path, f"{lines} lines", lines)
 
 
 def function_lines(source: Source) -> Iterator[Finding]:
-    """A function has at most 50 lines; its docstring is free."""
-    for function in source.functions:
+    """A function has at most 50 lines; its docstring is free, and so are migrations."""
+    for function in source.functions if "migrations/versions" not in source.path else ():
         first, last = function.body[0], function.end_lineno or function.lineno
         lines = last - function.lineno + 1
         if ast.get_docstring(function) is not None:
@@ -91,12 +94,16 @@ def environment(source: Source) -> Iterator[Finding]:
 
 
 def swallowed_error(source: Source) -> Iterator[Finding]:
-    """Nothing catches `BaseException` (a suspension is one); no broad error is dropped."""
+    """Nothing survives a `BaseException` (a suspension is one); no broad error is dropped."""
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ExceptHandler):
             caught = "BaseException" if node.type is None else ast.unparse(node.type)
+            last = ast.unparse(node.body[-1])
+            survives = last != "raise" and not last.startswith("os._exit(")
             inert = all(isinstance(line, ast.Pass | ast.Continue) for line in node.body)
-            if "BaseException" in caught or (inert and re.search(r"\bException\b", caught)):
+            if ("BaseException" in caught and survives) or (
+                inert and re.search(r"\bException\b", caught)
+            ):
                 yield Finding(source.path, f"drops {caught} in line {node.lineno}")
         elif isinstance(node, ast.With | ast.AsyncWith):
             managers = ", ".join(ast.unparse(item.context_expr) for item in node.items)
@@ -182,7 +189,7 @@ def test_the_house_keeps_its_rules_and_its_list_of_exceptions_shrinks(name: str)
     stale = [
         where
         for where, amount in exceptions.items()
-        if where not in found or found[where].amount < amount
+        if where not in found or found[where].amount < amount - SLACK
     ]
     assert not stale, f"the ratchet allows more than is needed: {stale}"
 
@@ -197,7 +204,12 @@ EXAMPLES = [
     ("environment", "a.py", "import os\nos.getenv('X')", "os = 1"),
     ("environment", "a.py", "from os import environ", "from os import getpid"),
     ("swallowed-error", "a.py", "try: f()\nexcept: g()", "try: f()\nexcept OSError: pass"),
-    ("swallowed-error", "a.py", "try: f()\nexcept BaseException: g()", None),
+    (
+        "swallowed-error",
+        "a.py",
+        "try: f()\nexcept BaseException: g()",
+        "try: f()\nexcept BaseException:\n  g()\n  raise",
+    ),
     (
         "swallowed-error",
         "a.py",
