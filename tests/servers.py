@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import httpx
+
 
 def free_port() -> int:
     """Return a loopback port nobody listens on at this moment."""
@@ -91,6 +93,28 @@ class PrefectServer:
             "PREFECT_API_AUTH_STRING": self.auth,
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         }
+
+    def client(self) -> httpx.Client:
+        """A client of the server's own API, to look behind the code under test."""
+        user, password = self.auth.split(":")
+        return httpx.Client(
+            base_url=self.url,
+            auth=(user, password),
+            timeout=65,
+            transport=Patient(),
+        )
+
+
+class Patient(httpx.HTTPTransport):
+    """Asks again while the server's SQLite is locked."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(20):
+            answer = super().handle_request(request)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.2)
+        return answer
 
 
 def clean_environment() -> dict[str, str]:

@@ -3,8 +3,6 @@
 import re
 import secrets
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -34,6 +32,7 @@ class Exchange:
     tenant: str = ""
     key: str = ""
     status: int = 0
+    recorded: bool = False
     began: float = field(default_factory=time.perf_counter)
 
 
@@ -61,22 +60,28 @@ class Traffic:
                 out["X-Request-Id"] = exchange.id
                 out["X-Content-Type-Options"] = "nosniff"
                 out.setdefault("Cache-Control", "no-store")
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                self._record(scope, exchange)  # before it leaves: who has the answer finds the line
             await send(message)
 
-        with self._recorded(scope, exchange), bound(trace=exchange.trace):
-            refusal = self._refusal(scope, headers)
-            if refusal is not None:
-                await answer(*refusal, request_id=exchange.id)(scope, receive, send_named)
-                return
+        with bound(trace=exchange.trace):
             try:
-                await self._app(scope, self._limited(receive), send_named)
-            except Exception as error:  # a fault of ours becomes an answer and a log line
-                log.exception("request_failed", request=exchange.id, error=repr(error))
-                if exchange.status == 0:
-                    fault = DryadError("DRYAD made a mistake; it is in the error log")
-                    response = answer(500, fault, request_id=exchange.id)
-                    await response(scope, receive, send_named)
-                exchange.status = 500
+                await self._pass(scope, receive, send_named, headers)
+            finally:
+                self._record(scope, exchange)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        exchange: Exchange = scope["state"]["exchange"]
+        if refusal := self._refusal(scope, headers):
+            await answer(*refusal, request_id=exchange.id)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, self._limited(receive), send)
+        except Exception as error:  # a fault of ours becomes an answer and a log line
+            log.exception("request_failed", request=exchange.id, error=repr(error))
+            if exchange.status == 0:
+                fault = DryadError("DRYAD made a mistake; it is in the error log")
+                await answer(500, fault, request_id=exchange.id)(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, DryadError] | None:
         """Look at what is known before the body is read."""
@@ -101,26 +106,32 @@ class Traffic:
 
         return receive_some
 
-    @contextmanager
-    def _recorded(self, scope: Scope, exchange: Exchange) -> Generator[None]:
-        try:
-            yield
-        finally:
-            seconds = time.perf_counter() - exchange.began
-            route = getattr(scope.get("route"), "path", "(none)")
-            status = exchange.status or 499  # the client went away before an answer began
-            self._meter.answered(scope["method"], route, status, seconds)
-            (access.error if status >= 500 else access.info)(
-                "request",
-                tenant=exchange.tenant,
-                request=exchange.id,
-                key_id=exchange.key,
-                client=(scope.get("client") or ("",))[0],
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                duration_ms=round(seconds * 1000, 2),
-            )
+    def _record(self, scope: Scope, exchange: Exchange) -> None:
+        """Measure and log once."""
+        if exchange.recorded:
+            return
+        exchange.recorded = True
+        seconds = time.perf_counter() - exchange.began
+        status = exchange.status or 499  # the client went away before an answer began
+        self._meter.answered(scope["method"], _template(scope), status, seconds)
+        (access.error if status >= 500 else access.info)(
+            "request",
+            tenant=exchange.tenant,
+            request=exchange.id,
+            key_id=exchange.key,
+            client=(scope.get("client") or ("",))[0],
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            duration_ms=round(seconds * 1000, 2),
+        )
+
+
+def _template(scope: Scope) -> str:
+    """Return the address with its ids left open: few names, however many tasks there are."""
+    path: str = getattr(scope.get("route"), "path", "")
+    # A route knows its own part only; what stands before it is fixed and stands in the address.
+    return scope["path"].rsplit("/", path.count("/"))[0] + path if path else "(none)"
 
 
 def _exchange(headers: Headers) -> Exchange:

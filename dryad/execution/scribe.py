@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from dryad.execution.coordinator import Asker, Coordinator, MemoryKind, Stored
 from dryad.execution.memories import Provenance, SourceType
+from dryad.execution.plain_text import as_text
 from dryad.foundation.errors import InvalidRequest
 
 MAX_NOTE_BYTES = 1_000_000
@@ -17,8 +18,6 @@ SUMMARY_CHARACTERS = 200
 TITLE_CHARACTERS = 80
 KEY_POINTS = 10
 
-_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+(.+)$", re.MULTILINE)
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
@@ -142,19 +141,7 @@ def _decoded(content: str | bytes) -> str:
             f"a note has at most {MAX_NOTE_BYTES:,} bytes, got {size:,}",
             "Ingest long texts as documents: `dryad memory ingest PATH`.",
         )
-    hint = "Extract its text first, or keep the file where it is and note where."
-    try:
-        if isinstance(content, bytes):
-            mark = next((mark for mark in _BYTE_ORDER_MARKS if content.startswith(mark)), b"")
-            content = content.decode(_BYTE_ORDER_MARKS.get(mark, "utf-8"))
-        content.encode()
-    except UnicodeError as error:
-        raise InvalidRequest(f"this is not text but binary: {error}", hint) from error
-    if control := _CONTROL.search(content):
-        raise InvalidRequest(
-            f"this is not text but binary: it holds the control character {control[0]!r}", hint
-        )
-    return content
+    return as_text(content)
 
 
 def _normalised(text: str) -> str:

@@ -47,7 +47,7 @@ class Shelf:
     removals: int
     numbers: npt.NDArray[np.int64]
     """Passage number of each row, ascending."""
-    words: npt.NDArray[np.float32]
+    lengths: npt.NDArray[np.float32]
     category: npt.NDArray[np.int32]
     agent: npt.NDArray[np.int32]
     names: tuple[str, ...]
@@ -58,7 +58,7 @@ class Shelf:
     @property
     def size_bytes(self) -> int:
         """Memory held, in bytes."""
-        arrays = (self.numbers, self.words, self.category, self.agent, *self.runs)
+        arrays = (self.numbers, self.lengths, self.category, self.agent, *self.runs)
         return sum(array.nbytes for array in arrays)
 
     def rank(
@@ -92,7 +92,7 @@ class Shelf:
         scores = np.zeros(rows)
         if not rows:
             return scores
-        damping = K1 * (1 - B + B * self.words / max(float(self.words.mean()), 1e-9))
+        damping = K1 * (1 - B + B * self.lengths / max(float(self.lengths.mean()), 1e-9))
         for term, times in Counter(terms).items():
             found = [_postings(run, term) for run in self.runs]
             frequency = sum(len(postings) for postings in found)
@@ -111,7 +111,7 @@ EMPTY = Shelf(
     written=0,
     removals=0,
     numbers=np.empty(0, np.int64),
-    words=np.empty(0, np.float32),
+    lengths=np.empty(0, np.float32),
     category=np.empty(0, np.int32),
     agent=np.empty(0, np.int32),
     names=(),
@@ -164,7 +164,7 @@ def _with_added(shelf: Shelf, tenant: TenantId, session: Session, written: int) 
     added = session.execute(
         select(
             PassageRow.number,
-            PassageRow.words,
+            PassageRow.length,
             PassageRow.bag,
             DocumentRow.category,
             DocumentRow.agent,
@@ -179,7 +179,7 @@ def _with_added(shelf: Shelf, tenant: TenantId, session: Session, written: int) 
     ).all()
     if not added:
         return replace(shelf, written=written)
-    numbers, words, bags, categories, agents = zip(*added, strict=True)
+    numbers, lengths, bags, categories, agents = zip(*added, strict=True)
     codes = {name: code for code, name in enumerate(shelf.names)}
     for name in (*categories, *agents):
         codes.setdefault(name, len(codes))
@@ -188,7 +188,7 @@ def _with_added(shelf: Shelf, tenant: TenantId, session: Session, written: int) 
         # Under READ COMMITTED the rows may be newer than the number that was read before them.
         written=max(written, numbers[-1]),
         numbers=np.append(shelf.numbers, np.array(numbers, np.int64)),
-        words=np.append(shelf.words, np.array(words, np.float32)),
+        lengths=np.append(shelf.lengths, np.array(lengths, np.float32)),
         category=np.append(shelf.category, np.array([codes[n] for n in categories], np.int32)),
         agent=np.append(shelf.agent, np.array([codes[n] for n in agents], np.int32)),
         names=tuple(codes),
@@ -215,7 +215,7 @@ def _without_removed(shelf: Shelf, tenant: TenantId, session: Session, removals:
         shelf,
         removals=removals,
         numbers=shelf.numbers[kept],
-        words=shelf.words[kept],
+        lengths=shelf.lengths[kept],
         category=shelf.category[kept],
         agent=shelf.agent[kept],
         runs=tuple(runs),

@@ -130,7 +130,7 @@ def _passages(item: Prepared, shelf: ShelfRow, identity: str) -> Iterable[dict[s
             "start": piece.start,
             "stop": piece.stop,
             "text": text[piece.start : piece.stop],
-            "words": bag.words,
+            "length": bag.length,
             "bag": bag.entries,
         }
 
@@ -161,10 +161,11 @@ def _withdraw_older(
             columns.deleted.is_(None),
         )
     )
+    staying = set(latest.values())  # a text may have moved to another origin of the batch
     older = [
         identity
         for agent, origin, identity in rows
-        if latest.get((agent, origin), identity) != identity
+        if (agent, origin) in latest and identity not in staying
     ]
     if older:
         session.execute(update(DocumentRow).where(DocumentRow.id.in_(older)).values(deleted=now))

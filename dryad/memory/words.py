@@ -37,10 +37,10 @@ _local = _Local()
 
 @dataclass(frozen=True)
 class Bag:
-    """The words of a text: `entries` as bytes of `ENTRY` rows, `words` how many there were."""
+    """The words of a text: `entries` as bytes of `ENTRY` rows, `length` how many there were."""
 
     entries: bytes
-    words: int
+    length: int
 
 
 def bag(text: str) -> Bag:

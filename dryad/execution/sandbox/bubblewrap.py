@@ -50,7 +50,7 @@ class BubblewrapSandbox:
             argv=(
                 program,
                 *_arguments(seen, user_namespace=not privileged),
-                *supervise.guest_command(seen.python),
+                *supervise.guest_command(),
             ),
             setup=setup,
             user=identity.nobody() if identity.is_root() and not privileged else None,

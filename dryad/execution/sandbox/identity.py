@@ -35,6 +35,4 @@ def nobody() -> int:
 
 def strangers_reach_python() -> bool:
     """Whether a user without any right of ours can run this interpreter and its libraries."""
-    return all(
-        layout.reachable_by_others(path) for path in (layout.python(), layout.libraries_folder())
-    )
+    return all(layout.reachable_by_others(source) for source, _ in layout.layout().binds)

@@ -22,7 +22,9 @@ class NamespaceSandbox:
         """Run one request; see `Sandbox.run`."""
         refuse_unless(self.guarantees, request.needs, rung=self.name)
         guest = await supervise.Guest.start(self._launch())
-        return await supervise.run(guest, request, supervise.order(request), rung=self.name)
+        # The process that waits outside the process namespace is counted in the user namespace.
+        order = supervise.order(request, process_base=0 if identity.can_mount() else 1)
+        return await supervise.run(guest, request, order, rung=self.name)
 
     def _launch(self) -> supervise.Launch:
         seen = layout.layout()
@@ -44,7 +46,7 @@ class NamespaceSandbox:
         }
         return supervise.Launch(
             rung=self.name,
-            argv=supervise.guest_command(seen.python),
+            argv=supervise.guest_command(),
             setup=setup,
             user=identity.nobody() if identity.is_root() and not privileged else None,
         )

@@ -57,9 +57,9 @@ class Launch:
     user: int | None = None
 
 
-def guest_command(python: str) -> tuple[str, ...]:
-    """Return the command line that makes an interpreter a guest: it reads its code from stdin."""
-    return (python, "-I", "-S", "-c", _BOOT)
+def guest_command() -> tuple[str, ...]:
+    """Return the command line of a guest: a bare interpreter that reads its code from stdin."""
+    return (layout.guest_python(), "-I", "-S", "-c", _BOOT)
 
 
 @cache
@@ -236,22 +236,23 @@ def order(
     request: SandboxRequest,
     *,
     box: str = layout.BOX,
-    libraries: str | None = None,
+    python: str | None = None,
     fence: Fence | None = None,
     unix_sockets: bool = True,
     process_base: int = 0,
 ) -> Order:
-    """Turn a request into what the guest is told."""
+    """Turn a request into what the guest is told; `python` is the interpreter, inside."""
+    seen = layout.layout()
+    python = python or seen.python
     files = dict(request.files)
     argv = list(request.command)
     if request.code:
         script = SCRIPTS[request.language]
         files[script] = request.code.encode("utf-8", "replace")
-        argv = [layout.python() if request.language == "python" else "/bin/sh", script]
-    folder = layout.inside_libraries() if libraries is None else libraries
+        argv = [python if request.language == "python" else "/bin/sh", script]
     return {
         "argv": argv,
-        "environment": layout.environment(box, folder),
+        "environment": layout.environment(box, python, seen.libraries),
         "files": list(files.items()),
         "bounds": cast("Bounds", asdict(request.limits)),
         "filter": seccomp.program(unix_sockets=unix_sockets),

@@ -349,7 +349,7 @@ class PassageRow(Base):
     start: Mapped[int]
     stop: Mapped[int]
     text: Mapped[str]
-    words: Mapped[int]
+    length: Mapped[int]
     """Length in words, with title and section."""
     bag: Mapped[bytes]
     """The words it is found by; see `dryad.memory.words`."""

@@ -35,10 +35,7 @@ FORM = {
 @pytest.fixture(scope="module")
 def prefect(prefect_server: PrefectServer) -> Generator[httpx.Client]:
     """The server's own API, to look behind the client under test."""
-    user, password = prefect_server.auth.split(":")
-    with httpx.Client(
-        base_url=prefect_server.url, auth=(user, password), timeout=60, trust_env=False
-    ) as client:
+    with prefect_server.client() as client:
         yield client
 
 

@@ -1,6 +1,10 @@
-"""The kernel calls a sandbox is made of, which the standard library does not have."""
+"""The kernel calls a sandbox is made of, which the standard library does not have.
 
-import ctypes
+They go through `_ctypes`, the C half of `ctypes`: the Python half would cost every run a third of
+an interpreter's start.
+"""
+
+import _ctypes
 import fcntl
 import os
 
@@ -15,10 +19,21 @@ CLONE_NEWNET = 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x2, 0x4, 0x8
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 
-_ARM = os.uname().machine in {"aarch64", "arm64"}
-_PIVOT_ROOT, _CAPSET, _SECCOMP = (41, 91, 277) if _ARM else (155, 126, 317)
-_MOUNT_SETATTR = 442
-_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
+_NUMBERS = {  # x86-64, arm64
+    "capset": (126, 91),
+    "landlock_add_rule": (445, 445),
+    "landlock_create_ruleset": (444, 444),
+    "landlock_restrict_self": (446, 446),
+    "mount": (165, 40),
+    "mount_setattr": (442, 442),
+    "pivot_root": (155, 41),
+    "prctl": (157, 167),
+    "seccomp": (317, 277),
+    "sethostname": (170, 161),
+    "umount2": (166, 39),
+    "unshare": (272, 97),
+}
+_COLUMN = int(os.uname().machine in {"aarch64", "arm64"})
 
 _AT_FDCWD, _AT_RECURSIVE, _MNT_DETACH = -100, 0x8000, 2
 _READ_ONLY, _NO_SUID, _NO_DEVICES = 0x1, 0x2, 0x4
@@ -29,40 +44,51 @@ _FILTER, _NEW_LISTENER = 1, 8
 _NOTE_RECEIVE, _NOTE_SEND, _NOTE_BYTES = 0xC0502100, 0xC0182101, 80
 _EPERM = 1
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+
+class _Long(_ctypes._SimpleCData):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage, reportMissingTypeArgument]
+    _type_ = "l"
 
 
-def unshare(flags: int) -> None:
-    """Leave the namespaces named by `flags` for new ones."""
-    _check(_libc.unshare(flags), "unshare")
+class _Function(_ctypes.CFuncPtr):
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+    _restype_ = _Long
+
+
+_libc = _ctypes.dlopen(None, 2)  # pyright: ignore[reportArgumentType] - None is this program
+_syscall = _Function(_ctypes.dlsym(_libc, "syscall"))
+
+
+def call(name: str, *arguments: int | bytes | None) -> int:
+    """Make one system call: numbers as longs, bytes as a pointer to them, None as no pointer.
+
+    Raises:
+        OSError: the kernel refuses; the message names the call.
+    """
+    values = [_Long(value) if isinstance(value, int) else value for value in arguments]
+    result = int(_syscall(_Long(_NUMBERS[name][_COLUMN]), *values))
+    if result < 0:
+        number = _ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+    return result
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
     """Attach `source` at `target`, as the system call of that name does."""
-    values = (os.fsencode(source), os.fsencode(target), kind.encode() or None)
-    data = options.encode() or None
-    _check(_libc.mount(*values, ctypes.c_ulong(flags), data), f"mount {target}")
+    where = (os.fsencode(source), os.fsencode(target))
+    call("mount", *where, kind.encode() or None, flags, options.encode() or None)
 
 
 def detach(target: str) -> None:
     """Take the mount at `target` and all below it out of sight."""
-    _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), f"unmount {target}")
-
-
-def pivot_root(root: str, old: str) -> None:
-    """Make the mount at `root` the root, and put the present one at `old`."""
-    _check(_libc.syscall(_PIVOT_ROOT, os.fsencode(root), os.fsencode(old)), "pivot_root")
+    call("umount2", os.fsencode(target), _MNT_DETACH)
 
 
 def make_read_only(target: str, *, below: bool) -> None:
     """Forbid writing, devices and set-user-id programs on the mount `target`, and those below."""
-    attributes = (ctypes.c_uint64 * 4)(_READ_ONLY | _NO_SUID | _NO_DEVICES, 0, 0, 0)
-    size = ctypes.c_size_t(ctypes.sizeof(attributes))
-    path = os.fsencode(target)
+    attributes = _words(_READ_ONLY | _NO_SUID | _NO_DEVICES, 0, 0, 0)
     flags = _AT_RECURSIVE if below else 0
-    result = _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, path, flags, ctypes.byref(attributes), size)
-    _check(result, f"mount_setattr {target}")
+    path = os.fsencode(target)
+    call("mount_setattr", _AT_FDCWD, path, flags, attributes, len(attributes))
 
 
 def drop_privileges(become: int | None) -> None:
@@ -72,9 +98,7 @@ def drop_privileges(become: int | None) -> None:
         os.setresgid(become, become, become)
         os.setresuid(become, become, become)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    none = (ctypes.c_uint32 * 6)()
-    _check(_libc.syscall(_CAPSET, ctypes.byref(header), ctypes.byref(none)), "capset")
+    call("capset", _CAPABILITY_VERSION.to_bytes(8, "little"), bytes(24))
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
 
@@ -95,14 +119,11 @@ def install_filter(program: bytes, *, listen: bool) -> int:
     Returns:
         A descriptor on which refusals are reported, or -1 when not listening.
     """
-    code = ctypes.create_string_buffer(program, len(program))
-
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_uint16), ("code", ctypes.c_void_p))
-
-    whole = Program(len(program) // 8, ctypes.addressof(code))
-    flags = _NEW_LISTENER if listen else 0
-    result = _check(_libc.syscall(_SECCOMP, _FILTER, flags, ctypes.byref(whole)), "seccomp")
+    # The kernel wants a structure that points to the program: it needs a place that stays.
+    place = int(_Function(_ctypes.dlsym(_libc, "malloc"))(_Long(len(program))))
+    _Function(_ctypes.dlsym(_libc, "memcpy"))(_Long(place), program, _Long(len(program)))
+    whole = _words(len(program) // 8, place)
+    result = call("seccomp", _FILTER, _NEW_LISTENER if listen else 0, whole)
     return result if listen else -1
 
 
@@ -118,7 +139,10 @@ def refuse_one(listener: int) -> int:
 
 def landlock_version() -> int:
     """Return the version of Landlock this kernel speaks, 0 when none."""
-    return max(0, int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)))
+    try:
+        return call("landlock_create_ruleset", None, 0, 1)
+    except OSError:
+        return 0
 
 
 def fence(readable: list[str], writable: list[str]) -> None:
@@ -128,17 +152,13 @@ def fence(readable: list[str], writable: list[str]) -> None:
     """
     version = landlock_version()
     files = (1 << (13 + (version >= 2) + (version >= 3) + (version >= 5))) - 1
-    attributes = (ctypes.c_uint64 * 3)(files, 3 if version >= 4 else 0, 3 if version >= 6 else 0)
-    size = ctypes.c_size_t(8 * (1 + (version >= 4) + (version >= 6)))
-    rules = _check(
-        _libc.syscall(_LANDLOCK_CREATE, ctypes.byref(attributes), size, 0),
-        "landlock_create_ruleset",
-    )
+    attributes = _words(files, 3, 3)[: 8 * (1 + (version >= 4) + (version >= 6))]
+    rules = call("landlock_create_ruleset", attributes, len(attributes), 0)
     for path in readable:
         _allow(rules, path, 0b1101)
     for path in writable:
         _allow(rules, path, files)
-    _check(_libc.syscall(_LANDLOCK_RESTRICT, rules, 0), "landlock_restrict_self")
+    call("landlock_restrict_self", rules, 0)
     os.close(rules)
 
 
@@ -148,19 +168,15 @@ def _allow(rules: int, path: str, rights: int) -> None:
     except FileNotFoundError:
         return
     if not os.path.isdir(path):
-        rights &= 0b110 | 1 | 1 << 14 | 1 << 15
+        rights &= 0b111 | 1 << 14 | 1 << 15
     rule = rights.to_bytes(8, "little") + place.to_bytes(4, "little")
-    _check(_libc.syscall(_LANDLOCK_ADD, rules, 1, rule, 0), f"landlock_add_rule {path}")
+    call("landlock_add_rule", rules, 1, rule, 0)
     os.close(place)
 
 
 def _prctl(option: int, value: int) -> None:
-    zero = ctypes.c_ulong(0)
-    _check(_libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero), f"prctl {option}")
+    call("prctl", option, value, 0, 0, 0)
 
 
-def _check(result: int, what: str) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
-    return result
+def _words(*values: int) -> bytes:
+    return b"".join(value.to_bytes(8, "little") for value in values)

@@ -24,7 +24,7 @@ def enter(room: Room) -> None:
     user, group = os.getuid(), os.getgid()
     flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC
     flags |= kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
-    kernel.unshare(flags | (kernel.CLONE_NEWUSER if room["user_namespace"] else 0))
+    kernel.call("unshare", flags | (kernel.CLONE_NEWUSER if room["user_namespace"] else 0))
     if room["user_namespace"]:
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"{INSIDE_ID} {user} 1")
@@ -42,7 +42,7 @@ def _furnish(room: Room) -> None:
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", _STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
     os.mkdir(_STAGE + _OLD)
-    kernel.pivot_root(_STAGE, _STAGE + _OLD)
+    kernel.call("pivot_root", _STAGE.encode(), f"{_STAGE}{_OLD}".encode())
     os.chdir("/")
     for source, target in room["binds"]:
         _bind(source, target)
@@ -59,7 +59,7 @@ def _furnish(room: Room) -> None:
     kernel.detach(_OLD)
     os.rmdir(_OLD)
     kernel.make_read_only("/", below=False)
-    _sethostname()
+    kernel.call("sethostname", b"sandbox", 7)
 
 
 def _bind(source: str, target: str) -> None:
@@ -69,12 +69,6 @@ def _bind(source: str, target: str) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT, 0o444))
     kernel.mount(_OLD + source, target, flags=kernel.MS_BIND | kernel.MS_REC)
-
-
-def _sethostname() -> None:
-    import _socket  # noqa: PLC0415 - needed by this rung alone
-
-    _socket.sethostname("sandbox")
 
 
 def _write(path: str, text: str) -> None:

@@ -1,0 +1,99 @@
+"""The worker type `dryad`: its runs cannot outlive it, and asked to stop it lets them finish.
+
+Found by `prefect worker start --type dryad` through the entry point group `prefect.collections`.
+"""
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+from typing import Any
+
+import anyio
+from prefect.client.schemas.objects import FlowRun
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+
+from dryad.platform import tether
+
+_REPORT_SECONDS = 0.5
+"""What the worker is given to report how its last run ended."""
+
+
+class DryadJobConfiguration(ProcessJobConfiguration):
+    """How one flow run is started; only the command differs from Prefect's process worker."""
+
+    def prepare_for_flow_run(self, *args: Any, **kwargs: Any) -> None:
+        """Choose the command, unless the deployment or the run names its own."""
+        if self.command is None:
+            self.command = shlex.join(engine_command(os.getpid()))
+        super().prepare_for_flow_run(*args, **kwargs)
+
+
+class DryadWorker(ProcessWorker):
+    """Prefect's process worker with two differences.
+
+    A run's process dies with the worker, and never imports from its working directory. SIGTERM or
+    SIGINT drains: no new run is taken, the worker leaves when the last one has ended. A second
+    signal leaves at once; the runs die, and their leases let others carry them on. (The stock
+    worker leaves at once and its runs work on, out of reach of cancellation.)
+    """
+
+    type = "dryad"
+    job_configuration = DryadJobConfiguration
+
+    _display_name = "DRYAD"
+    _description = "Runs each flow run as a process that cannot outlive its worker."
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._draining = asyncio.Event()
+        self._working = 0
+        self._limited = kwargs.get("limit") is not None
+
+    async def start(self, *args: Any, **kwargs: Any) -> None:
+        """Work until drained; see the class."""
+        async with anyio.create_task_group() as group:
+
+            def asked_to_stop() -> None:
+                if self._draining.is_set():
+                    group.cancel_scope.cancel()
+                self._draining.set()
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, asked_to_stop)
+            group.start_soon(self._leave_when_drained, group.cancel_scope)
+            await super().start(*args, **kwargs)
+            group.cancel_scope.cancel()
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Take what is due, unless draining."""
+        return [] if self._draining.is_set() else await super().get_and_submit_flow_runs()
+
+    async def run(self, *args: Any, **kwargs: Any) -> ProcessWorkerResult:
+        """Carry one run until its process ends."""
+        self._working += 1
+        try:
+            return await super().run(*args, **kwargs)
+        finally:
+            self._working -= 1
+
+    async def _leave_when_drained(self, scope: anyio.CancelScope) -> None:
+        await self._draining.wait()
+        while self._busy():  # noqa: ASYNC110 - Prefect tells nobody when a slot is freed
+            await anyio.sleep(0.1)
+        await anyio.sleep(_REPORT_SECONDS)
+        scope.cancel()
+
+    def _busy(self) -> bool:
+        taken = self.limiter.borrowed_tokens if self._limited else 0
+        return self._working > 0 or taken > 0
+
+
+def engine_command(worker: int) -> list[str]:
+    """Return the command that carries a flow run on and dies with the process `worker`.
+
+    `-P` keeps the run's working directory, a temporary one, off the import path.
+    """
+    tied = [sys.executable, "-I", "-S", tether.__file__, str(worker)]
+    return [*tied, sys.executable, "-P", "-m", "prefect.engine"]

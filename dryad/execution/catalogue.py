@@ -1,0 +1,159 @@
+"""The tools and agents every tenant starts with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dryad.execution.agents import Agents, AgentSpec
+from dryad.foundation.ids import TenantId
+from dryad.foundation.tools import Tools, ToolSpec
+
+
+def _object(required: Mapping[str, Any], **optional: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {**required, **optional},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _text(longest: int, **more: Any) -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "maxLength": longest, **more}
+
+
+TOOLS: tuple[ToolSpec, ...] = (
+    ToolSpec(
+        name="search_memory",
+        version="1",
+        description="Search the documents of the tenant. Returns numbered sources: cite them as "
+        "[1], [2] in the answer.",
+        tier="read",
+        idempotent=True,
+        input_schema=_object(
+            {"query": _text(1000, description="A few content words.")},
+            limit={"type": "integer", "minimum": 1, "maximum": 20},
+            category=_text(64),
+        ),
+        output_schema=_object({"found": {"type": "integer"}}),
+    ),
+    ToolSpec(
+        name="run_python",
+        version="1",
+        description="Run a Python program in a sandbox without network. Print the result.",
+        tier="read",
+        idempotent=True,
+        input_schema=_object(
+            {"code": _text(100_000)},
+            files={
+                "type": "object",
+                "maxProperties": 20,
+                "additionalProperties": {"type": "string", "maxLength": 1_000_000},
+                "description": "File name to text, put beside the program.",
+            },
+        ),
+        output_schema=_object(
+            {
+                "exit_code": {"type": "integer"},
+                "stdout": {"type": "string"},
+                "stderr": {"type": "string"},
+                "violations": {"type": "array", "items": {"type": "string"}},
+            }
+        ),
+    ),
+    ToolSpec(
+        name="calculate",
+        version="1",
+        description="Calculate one arithmetic expression, such as 2 * (3 + 4).",
+        tier="read",
+        idempotent=True,
+        input_schema=_object({"expression": _text(500)}),
+        output_schema=_object({"value": {"type": ["number", "string"]}}),
+    ),
+    ToolSpec(
+        name="clock",
+        version="1",
+        description="Tell the present time in UTC.",
+        tier="read",
+        idempotent=True,
+        input_schema=_object({}),
+        output_schema=_object({"utc": {"type": "string"}}),
+    ),
+    ToolSpec(
+        name="write_file",
+        version="1",
+        description="Write a text file into the task's own directory.",
+        tier="reversible",
+        idempotent=True,
+        input_schema=_object({"path": _text(500), "content": {"type": "string"}}),
+        output_schema=_object(
+            {
+                "path": {"type": "string"},
+                "size_bytes": {"type": "integer"},
+                "sha256": {"type": "string"},
+            }
+        ),
+    ),
+    ToolSpec(
+        name="notify",
+        version="1",
+        description="Send a message to a person or channel outside.",
+        tier="external",
+        input_schema=_object({"to": _text(200), "message": _text(10_000)}),
+        output_schema=_object({"status": {"type": "integer"}, "delivered_to": {"type": "string"}}),
+    ),
+)
+"""`notify` posts to the address in its configuration, `{"url": …}`; without one it delivers to the
+tenant's mailbox on this machine."""
+
+AGENTS: tuple[AgentSpec, ...] = (
+    AgentSpec(
+        id="researcher",
+        name="Researcher",
+        role="researcher",
+        goal="Answer questions from the tenant's documents, with citations.",
+        instructions="You answer from the tenant's documents. Search them first. Say only what "
+        "the sources say, cite each statement as [1], and say plainly when they do not answer.",
+        capabilities={"research": 0.9, "summarise": 0.7},
+    ),
+    AgentSpec(
+        id="analyst",
+        name="Analyst",
+        role="analyst",
+        goal="Compute answers and check numbers.",
+        instructions="You compute. Use a program for every number, never your head, and report "
+        "what it printed. Search the documents when you need facts, and cite them as [1].",
+        capabilities={"analysis": 0.9, "compute": 0.9, "summarise": 0.6, "research": 0.5},
+    ),
+    AgentSpec(
+        id="messenger",
+        name="Messenger",
+        role="messenger",
+        goal="Pass messages on and put texts into files.",
+        instructions="You send messages and write files, exactly as the task says and nothing "
+        "beyond it. Report what was sent or written, or plainly why it was not.",
+        capabilities={"communicate": 0.9, "write": 0.8},
+    ),
+)
+
+GRANTS: Mapping[str, tuple[str, ...]] = {
+    "researcher": ("search_memory",),
+    "analyst": ("run_python", "calculate", "search_memory"),
+    "messenger": ("notify", "write_file"),
+}
+"""Agent → the tools it may call."""
+
+
+def provision_catalogue(tenant: TenantId, *, tools: Tools, agents: Agents) -> None:
+    """Give a tenant the built-in tools and agents it does not have yet.
+
+    An agent's grants are made with the agent, once: what somebody revoked stays revoked.
+    """
+    tools.provision(tenant, TOOLS)
+    present = {agent.id for agent in agents.list(tenant)}
+    for spec in AGENTS:
+        if spec.id in present:
+            continue
+        for tool in GRANTS[spec.id]:
+            tools.grant(tenant, spec.id, tool)
+        # Last, so that an agent is never there without its grants, even after a crash.
+        agents.provision(tenant, [spec])

@@ -1,0 +1,121 @@
+"""One language model as the agent loop sees it: bounded, priced, and failing in our own words."""
+
+import asyncio
+from decimal import Decimal
+
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ModelAPIError,
+    ModelAuthenticationError,
+    ModelConnectionError,
+    ModelHTTPError,
+    ModelQuotaExceededError,
+)
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
+
+from dryad.execution.models.prices import Price
+from dryad.foundation.errors import DryadError, Refused, Unavailable
+
+_BYTES_PER_TOKEN = 3
+"""A cautious reading: English text has about four bytes a token."""
+
+
+class Language(WrapperModel):
+    """A model with a price, a deadline, and a reason when it is less than a language model.
+
+    Every failure leaves it as a `DryadError` without the provider's body, which may repeat a key.
+    """
+
+    def __init__(
+        self,
+        wrapped: Model,
+        *,
+        price: Price,
+        seconds: float,
+        degraded: str = "",
+        max_output_tokens: int = 4096,
+    ) -> None:
+        super().__init__(wrapped)
+        self.price = price
+        self.seconds = seconds
+        self.degraded = degraded
+        self.max_output_tokens = max_output_tokens
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a call uses tokens at all."""
+        return not self.degraded
+
+    def most(self, prompt_bytes: int) -> tuple[int, Decimal]:
+        """Return the most tokens and USD that one call with such a prompt is expected to use."""
+        if not self.counts_tokens:
+            return 0, Decimal(0)
+        asked = -(-prompt_bytes // _BYTES_PER_TOKEN)
+        return asked + self.max_output_tokens, self.price.usd(asked, self.max_output_tokens)
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """Ask once, within the deadline, and price the answer.
+
+        Raises:
+            Unavailable: no answer in time, none at all, or not one in the agreed format.
+            Refused: the provider will not answer this request or this key.
+        """
+        settings = ModelSettings(**(model_settings or {}))
+        if self.counts_tokens:
+            settings["max_tokens"] = self.max_output_tokens
+            settings["timeout"] = self.seconds
+            settings["max_retries"] = 0  # a retry is the task's to decide, from the journal
+        try:
+            async with asyncio.timeout(self.seconds):
+                response = await self.wrapped.request(messages, settings, model_request_parameters)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"model {self.model_name} did not answer within {self.seconds:g} s"
+            ) from error
+        except AgentRunError as error:
+            raise in_our_words(error, self.model_name) from error
+        usage = response.usage
+        usage.cost = self.price.usd(usage.input_tokens, usage.output_tokens)
+        return response
+
+
+def in_our_words(error: AgentRunError, model: str) -> DryadError:
+    """Say what went wrong with a model, without what the provider said."""
+    status = f" (HTTP {error.status_code})" if isinstance(error, ModelHTTPError) else ""
+    if isinstance(error, ModelAuthenticationError):
+        return Refused(
+            f"the provider of model {model} does not accept the key{status}",
+            "Correct the provider's key; `dryad config check` shows which one is in force.",
+        )
+    if isinstance(error, ModelQuotaExceededError):
+        return Refused(f"the account at the provider of model {model} is exhausted{status}")
+    if heals(error):
+        return Unavailable(f"model {model} is not available{status or ': ' + _what(error)}")
+    if isinstance(error, ModelAPIError):
+        return Refused(f"the provider of model {model} refused the request{status}")
+    return Unavailable(f"model {model} gave no usable answer: {_what(error)}")
+
+
+def heals(error: BaseException | None) -> bool:
+    """Whether another provider may be asked instead: timeouts, lost connections, 429 and 5xx only.
+
+    A refused key or request never falls back silently, and neither does a garbled answer.
+    """
+    if isinstance(error, ModelQuotaExceededError):
+        return False
+    if isinstance(error, ModelHTTPError):
+        return error.status_code == 429 or error.status_code >= 500
+    return isinstance(error, TimeoutError | ModelConnectionError)
+
+
+def _what(error: AgentRunError) -> str:
+    """The library's own sentence, without a body."""
+    return error.message.split(", body:")[0].split("body:")[0][:200]

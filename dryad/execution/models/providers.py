@@ -1,0 +1,184 @@
+"""Which model an agent thinks with: chosen by settings, in an explicit order, never silently."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from dryad.execution.models.prices import FREE, PerToken, Price, listed, stated
+from dryad.foundation.errors import InvalidRequest, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+    from dryad.execution.agents import AgentSpec
+    from dryad.execution.models.language import Language
+
+Provider = Literal["offline", "ollama", "openai", "anthropic"]
+
+OFFLINE = "no language model is configured: the offline provider answered"
+"""What every result of the offline provider is labelled with."""
+
+FELL_BACK = "the language model was not available: the offline provider answered"
+"""The label when the offline provider stood in for another."""
+
+USUAL: Mapping[str, str] = {
+    "ollama": "llama3.2",
+    "openai": "gpt-4o-mini",
+    "anthropic": "claude-sonnet-4-5",
+}
+"""The model of a provider when none is named."""
+
+_OPENAI = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """How this installation reaches models. Keys come as values and never show in a `repr`."""
+
+    provider: Provider = "offline"
+    fallbacks: Sequence[Provider] = ()
+    """Asked in this order when the one before is down, too slow or busy; each is logged."""
+    model: str | None = None
+    timeout: timedelta = timedelta(seconds=120)
+    price: str | None = None
+    openai_base_url: str | None = None
+    openai_api_key: str | None = field(default=None, repr=False)
+    anthropic_api_key: str | None = field(default=None, repr=False)
+    anthropic_base_url: str | None = None
+    ollama_base_url: str = "http://127.0.0.1:11434"
+
+
+class Models:
+    """Makes the model of an agent; provider libraries are imported when first needed."""
+
+    def __init__(
+        self,
+        choice: ModelChoice,
+        *,
+        on_fallback: Callable[[str, str], None] = lambda _model, _reason: None,
+    ) -> None:
+        self._choice = choice
+        self._on_fallback = on_fallback
+
+    @property
+    def degraded(self) -> str:
+        """Why answers are less than a language model's, or ''."""
+        return OFFLINE if self._choice.provider == "offline" else ""
+
+    def model_for(self, _tenant: str, agent: "AgentSpec | None" = None) -> "Language":
+        """Return the model `agent` thinks with: its own, else the installation's.
+
+        Raises:
+            Refused: the model's price is unknown, or its key is missing.
+            InvalidRequest: the agent names a provider there is not.
+        """
+        own: Mapping[str, str] = agent.model if agent is not None else {}
+        first = own.get("provider") or self._choice.provider
+        named = own.get("model") or (self._choice.model if "provider" not in own else None)
+        chain = [self._language(first, named)]
+        chain += [
+            self._language(provider, None)
+            for provider in self._choice.fallbacks
+            if provider != first
+        ]
+        return chain[0] if len(chain) == 1 else self._in_order(chain)
+
+    def _in_order(self, chain: "Sequence[Language]") -> "Language":
+        from pydantic_ai.models.fallback import FallbackModel  # noqa: PLC0415 - a second of CPU
+
+        from dryad.execution.models.language import Language, heals  # noqa: PLC0415 - the same
+
+        def falls_back(error: Exception) -> bool:
+            healing = isinstance(error, Unavailable) and heals(error.__cause__)
+            if healing:
+                self._on_fallback(chain[0].model_name, str(error))
+            return healing
+
+        return Language(
+            FallbackModel(chain[0], *chain[1:], fallback_on=falls_back),
+            price=_Dearest([language.price for language in chain]),
+            seconds=sum(language.seconds for language in chain) + 1,
+            degraded=chain[0].degraded,
+        )
+
+    def _language(self, provider: str, model: str | None) -> "Language":
+        from dryad.execution.models.language import Language  # noqa: PLC0415 - a second of CPU
+
+        name = model or USUAL.get(provider, "offline")
+        makers: Mapping[str, Callable[[str], Model]] = {
+            "offline": lambda _name: _offline(),
+            "ollama": self._ollama,
+            "openai": self._openai,
+            "anthropic": self._anthropic,
+        }
+        if provider not in makers:
+            raise InvalidRequest(f"there is no model provider {provider[:40]!r}")
+        return Language(
+            makers[provider](name),
+            price=self._price(provider, name),
+            seconds=self._choice.timeout.total_seconds(),
+            degraded=OFFLINE if provider == "offline" else "",
+        )
+
+    def _price(self, provider: str, model: str) -> PerToken:
+        if provider == "offline":
+            return FREE
+        if self._choice.price is not None and provider == self._choice.provider:
+            return stated(self._choice.price)
+        if provider == "ollama":
+            return FREE  # one's own machine
+        base = self._choice.openai_base_url or _OPENAI
+        if provider == "openai" and base.rstrip("/") != _OPENAI:
+            raise Refused(
+                f"the price of model {model[:80]!r} at {base} is unknown",
+                "Set DRYAD_LLM_PRICE_USD_PER_MTOK to input,output; '0,0' says it is free.",
+            )
+        return listed(provider, model)
+
+    def _ollama(self, model: str) -> "Model":
+        base = self._choice.ollama_base_url.rstrip("/")
+        return self._compatible("ollama", model, base if base.endswith("/v1") else f"{base}/v1")
+
+    def _openai(self, model: str) -> "Model":
+        base = self._choice.openai_base_url or _OPENAI
+        if base == _OPENAI and not self._choice.openai_api_key:
+            raise Refused("OpenAI needs a key", "Set OPENAI_API_KEY.")
+        return self._compatible("openai", model, base, self._choice.openai_api_key)
+
+    def _compatible(self, name: str, model: str, base: str, key: str | None = None) -> "Model":
+        from pydantic_ai.models.openai import OpenAIChatModel  # noqa: PLC0415 - two seconds of CPU
+        from pydantic_ai.providers.openai_compatible import (  # noqa: PLC0415 - the same
+            OpenAICompatibleProvider,
+        )
+
+        provider = OpenAICompatibleProvider(name, base_url=base, api_key=key)
+        # What another program's environment says must not be sent to this server.
+        provider.client.organization = provider.client.project = None
+        return OpenAIChatModel(model, provider=provider)
+
+    def _anthropic(self, model: str) -> "Model":
+        if not self._choice.anthropic_api_key:
+            raise Refused("Anthropic needs a key", "Set ANTHROPIC_API_KEY.")
+        from pydantic_ai.models.anthropic import AnthropicModel  # noqa: PLC0415 - three seconds
+        from pydantic_ai.providers.anthropic import AnthropicProvider  # noqa: PLC0415 - the same
+
+        base = self._choice.anthropic_base_url or "https://api.anthropic.com"
+        provider = AnthropicProvider(api_key=self._choice.anthropic_api_key, base_url=base)
+        return AnthropicModel(model, provider=provider)
+
+
+@dataclass(frozen=True)
+class _Dearest:
+    """The highest of several prices: which provider will answer is not known before."""
+
+    prices: Sequence[Price]
+
+    def usd(self, input_tokens: int, output_tokens: int) -> Any:
+        return max(price.usd(input_tokens, output_tokens) for price in self.prices)
+
+
+def _offline() -> "Model":
+    from dryad.execution.models.offline import OfflineModel  # noqa: PLC0415 - a second of CPU
+
+    return OfflineModel()

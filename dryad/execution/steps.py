@@ -1,0 +1,100 @@
+"""Where the agent loop looks whether a step already happened, and writes that it did."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from sqlalchemy.orm import Session
+
+from dryad.foundation.journal import Journal, Lease
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A step that was begun before: `outcome` is there when it is `done`."""
+
+    state: Literal["intended", "done", "doubtful"]
+    outcome: Any = None
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A person's yes, about to be spent on exactly this call."""
+
+    case: int
+    step: str
+    tool: str
+    version: str
+    arguments: Mapping[str, Any]
+
+
+Spend = Callable[[Session, Approval], None]
+"""Marks an approval used, in the transaction of the intent; raises when it cannot be."""
+
+
+class StepLog(Protocol):
+    """The journal of one run, as its current carrier sees it. Blocking calls."""
+
+    def find(self, path: str, ordinal: int, inputs: Any) -> Recorded | None:
+        """Return the step if it was begun before, with the same inputs.
+
+        Raises:
+            Corrupt: it was begun with other inputs.
+        """
+        ...
+
+    def intend(
+        self, path: str, ordinal: int, inputs: Any, *, approval: Approval | None = None
+    ) -> None:
+        """Commit, before an effect, that it is about to happen, and spend its approval.
+
+        Raises:
+            Superseded: another process carries the run now.
+            Refused: the approval cannot be spent on this.
+        """
+        ...
+
+    def record(self, path: str, ordinal: int, inputs: Any, outcome: Any) -> Any:
+        """Commit the outcome; return the recorded one.
+
+        Raises:
+            Superseded: another process carries the run now.
+        """
+        ...
+
+    def doubt(self, path: str, ordinal: int) -> None:
+        """Commit that nobody knows whether the intended effect happened."""
+        ...
+
+
+class RunSteps:
+    """The `StepLog` of the process that holds the lease of a run."""
+
+    def __init__(self, journal: Journal, lease: Lease, *, spend: Spend) -> None:
+        self._journal = journal
+        self._lease = lease
+        self._spend = spend
+
+    def find(self, path: str, ordinal: int, inputs: Any) -> Recorded | None:
+        """See `StepLog.find`."""
+        step = self._journal.find(self._lease.run, path, ordinal, inputs)
+        return None if step is None else Recorded(step.state, step.outcome)
+
+    def intend(
+        self, path: str, ordinal: int, inputs: Any, *, approval: Approval | None = None
+    ) -> None:
+        """See `StepLog.intend`."""
+
+        def spend(session: Session) -> None:
+            if approval is not None:
+                self._spend(session, approval)
+
+        self._journal.intend(self._lease, path, ordinal, inputs, spend=spend)
+
+    def record(self, path: str, ordinal: int, inputs: Any, outcome: Any) -> Any:
+        """See `StepLog.record`."""
+        return self._journal.record(self._lease, path, ordinal, inputs, outcome)
+
+    def doubt(self, path: str, ordinal: int) -> None:
+        """See `StepLog.doubt`."""
+        self._journal.doubt(self._lease, path, ordinal)

@@ -1,0 +1,139 @@
+"""The worker type `dryad`, started as an operator would: its runs die with it and drain with it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+import pytest
+
+from dryad.runs import Runs
+from tests.servers import PrefectServer, stop, wait_for
+
+FILE = Path(__file__).with_name("prefect.yaml")
+
+
+@pytest.fixture(scope="module")
+def registered(prefect_server: PrefectServer) -> Generator[None]:
+    """The example flows are deployed while this module runs."""
+    subprocess.run(
+        [sys.executable, "-P", "-m", "deployments.apply", str(FILE)],
+        env=prefect_server.environment,
+        check=True,
+    )
+    yield
+    with prefect_server.client() as client:
+        for row in client.post("/deployments/filter", json={}).json():
+            client.delete(f"/deployments/{row['id']}").raise_for_status()
+        client.delete("/work_pools/dryad").raise_for_status()
+
+
+@pytest.fixture
+def worker(
+    prefect_server: PrefectServer, registered: None, tmp_path: Path
+) -> Generator["subprocess.Popen[bytes]"]:
+    log = (tmp_path / "worker.log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", "dryad",
+         "--type", "dryad", "--limit", "4", "--install-policy", "never"],
+        env=prefect_server.environment | {"PREFECT_WORKER_QUERY_SECONDS": "0.5"},
+        cwd=tmp_path,
+        stdout=log,
+        stderr=log,
+    )  # fmt: skip
+    yield process
+    stop(process)
+    log.close()
+
+
+@pytest.fixture
+def runs(prefect_server: PrefectServer) -> Generator[Runs]:
+    client = Runs(prefect_server.url, prefect_server.auth, patience=timedelta(seconds=30))
+    yield client
+    client.close()
+
+
+def start_holding(runs: Runs, tmp_path: Path, seconds: float) -> tuple[str, int]:
+    """Start a busy run; return its id and the id of the process that carries it."""
+    path = tmp_path / "holder"
+    parameters = {"path": str(path), "seconds": seconds}
+    run = runs.start("hold-on/on-demand", parameters, name="hold", key=uuid4().hex)
+    wait_for("the run's process", lambda: path.exists() and path.read_text() != "")
+    return run, int(path.read_text())
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_run_works_in_a_directory_of_its_own_and_completes(
+    runs: Runs, worker: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    note = tmp_path / "note"
+    run = runs.start("write-note/on-demand", {"path": str(note)}, name="n", key=uuid4().hex)
+    wait_for("the run", lambda: runs.state(run).ended)
+    assert runs.state(run).type == "COMPLETED", runs.state(run)
+    text, pid, directory = note.read_text().split()
+    assert text == "done"
+    assert int(pid) != worker.pid
+    assert Path(directory) != tmp_path
+    wait_for("the removal of the run's directory", lambda: not Path(directory).exists(), seconds=5)
+
+
+def test_a_killed_worker_takes_its_runs_along(
+    runs: Runs, worker: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    _, pid = start_holding(runs, tmp_path, seconds=60)
+    assert alive(pid)
+    worker.kill()
+    wait_for("the end of the run's process", lambda: not alive(pid), seconds=5)
+
+
+def test_a_killed_run_is_reported_crashed(
+    runs: Runs, worker: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    run, pid = start_holding(runs, tmp_path, seconds=60)
+    os.kill(pid, signal.SIGKILL)
+    wait_for("the report", lambda: runs.state(run).ended, seconds=20)
+    assert runs.state(run).type == "CRASHED"
+    assert worker.poll() is None
+
+
+def test_a_worker_asked_to_stop_lets_its_runs_finish(
+    runs: Runs, worker: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    run, _ = start_holding(runs, tmp_path, seconds=3)
+    worker.send_signal(signal.SIGTERM)
+    other = runs.start("hold-on/on-demand", {"path": "/dev/null"}, name="h", key=uuid4().hex)
+    assert worker.wait(timeout=30) == 0
+    assert runs.state(run).type == "COMPLETED"
+    assert runs.state(other).type == "SCHEDULED", "a draining worker takes nothing new"
+    runs.cancel(other)
+
+
+def test_a_worker_asked_twice_leaves_at_once_with_its_runs(
+    runs: Runs, worker: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    _, pid = start_holding(runs, tmp_path, seconds=60)
+    worker.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(timeout=2)
+    assert alive(pid)
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(timeout=15)
+    wait_for("the end of the run's process", lambda: not alive(pid), seconds=5)
+
+
+def test_a_cancelled_run_ends_and_its_process_is_gone(
+    runs: Runs, worker: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    run, pid = start_holding(runs, tmp_path, seconds=60)
+    assert runs.cancel(run)
+    wait_for("the cancellation", lambda: runs.state(run).type == "CANCELLED", seconds=60)
+    assert not alive(pid)
+    assert worker.poll() is None

@@ -1,0 +1,158 @@
+"""A tenant with the built-in catalogue, and everything an agent needs to work for it."""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from dryad.execution.agents import Agents
+from dryad.execution.catalogue import provision_catalogue
+from dryad.execution.episodes import Episode
+from dryad.execution.models.language import Language
+from dryad.execution.models.providers import ModelChoice, Models
+from dryad.execution.steps import Approval, RunSteps
+from dryad.execution.toolbox import Errand, GrantedTools, Toolbox
+from dryad.foundation.database import Database
+from dryad.foundation.database.models import TenantRow
+from dryad.foundation.errors import Refused
+from dryad.foundation.ids import RunId, TaskId, TenantId
+from dryad.foundation.journal import Journal
+from dryad.foundation.tools import Tools
+
+ACME = TenantId("acme")
+RUN = RunId("run-1")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A passage somebody put on the shelf."""
+
+    text: str
+    document: str = "doc-1"
+    title: str = "Handbook"
+    section: str = "Intro"
+    start: int = 0
+    stop: int = 100
+    origin: str = "handbook.md"
+    provenance: str = "trusted"
+
+
+@dataclass
+class Shelf:
+    """A search over a few passages: those that share a word with the query."""
+
+    hits: list[Hit] = field(default_factory=list)
+
+    def search(
+        self, tenant: TenantId, query: str, limit: int, *, category: str | None = None
+    ) -> Sequence[Hit]:
+        assert tenant == ACME
+        words = set(query.lower().split())
+        return [hit for hit in self.hits if words & set(hit.text.lower().split())][:limit]
+
+
+@dataclass(frozen=True)
+class Ran:
+    exit_code: int
+    stdout: str
+    stderr: str
+    violations: tuple[str, ...] = ()
+
+
+async def run_here(code: str, files: Mapping[str, bytes], /) -> Ran:
+    """Run a program in a process of its own; what it prints is real, the walls are not."""
+    with tempfile.TemporaryDirectory() as place:
+        for name, content in files.items():
+            (Path(place) / name).write_bytes(content)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-c", code,
+            cwd=place, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+    return Ran(process.returncode or 0, out.decode(), err.decode())
+
+
+@dataclass
+class Policy:
+    approval_tier: str = "external"
+
+
+@dataclass
+class Spent:
+    """Approvals that were used; a second use of one is refused."""
+
+    approvals: dict[int, Approval] = field(default_factory=dict)
+
+    def __call__(self, session: Session, approval: Approval) -> None:
+        if approval.case in self.approvals:
+            raise Refused(f"case {approval.case} was used")
+        self.approvals[approval.case] = approval
+
+
+@dataclass
+class Desk:
+    """One tenant's agents at work."""
+
+    database: Database
+    tools: Tools
+    agents: Agents
+    toolbox: Toolbox
+    shelf: Shelf
+    workspaces: Path
+    policy: Policy = field(default_factory=Policy)
+    spent: Spent = field(default_factory=Spent)
+
+    def caller(self, agent: str) -> GrantedTools:
+        errand = Errand(ACME, TaskId("task-1"), agent)
+        role = self.agents.get(ACME, agent).role
+        return GrantedTools(self.tools, self.toolbox, errand, policy=lambda: self.policy, role=role)
+
+    def steps(self, holder: str = "a") -> RunSteps:
+        """Take the run over."""
+        journal = Journal(self.database)
+        return RunSteps(journal, journal.claim(RUN, holder=holder), spend=self.spent)
+
+    def recorded(self) -> list[str]:
+        steps = Journal(self.database).steps(RUN)
+        return [f"{step.path}#{step.ordinal} {step.state}" for step in steps]
+
+
+@pytest.fixture
+def desk(database: Database, tmp_path: Path) -> Desk:
+    with database.transaction() as session:
+        created = datetime(2026, 1, 1, tzinfo=UTC)
+        session.add(TenantRow(id=ACME, name=ACME, status="active", created=created))
+    tools, agents, shelf = Tools(database), Agents(database), Shelf()
+    provision_catalogue(ACME, tools=tools, agents=agents)
+    workspaces = tmp_path / "workspaces"
+    toolbox = Toolbox(
+        search=shelf, run_code=run_here, workspaces=workspaces, mailbox=workspaces / "mailbox"
+    )
+    return Desk(database, tools, agents, toolbox, shelf, workspaces)
+
+
+@pytest.fixture
+def offline() -> Language:
+    return Models(ModelChoice()).model_for(ACME)
+
+
+def talking_to(url: str, **more: Any) -> Language:
+    """Return a model behind an OpenAI-compatible server."""
+    choice = ModelChoice(
+        **{"provider": "openai", "openai_base_url": url, "model": "test-model", "price": "1,2"}
+        | more
+    )
+    return Models(choice).model_for(ACME)
+
+
+def episode(prompt: str, member: str = "researcher", **more: Any) -> Episode:
+    """Return a first episode."""
+    values: dict[str, Any] = {"number": 1, "instructions": "Be exact.", **more}
+    return Episode(run=RUN, member=member, prompt=prompt, **values)
