@@ -140,13 +140,13 @@ def synchronous_flow(source: Source) -> Iterator[Finding]:
 
 
 def silent_skip(source: Source) -> Iterator[Finding]:
-    """Tests are skipped by `tests.services.need` alone, so that CI can refuse it."""
+    """Tests are skipped by `tests.services.need` or for a platform, so that CI can refuse it."""
     if source.path == "tests/services.py":
         return
     for node in ast.walk(source.tree):
-        name = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
-        if re.fullmatch(r"pytest\.(mark\.)?(skip|skipif|importorskip)", name):
-            yield Finding(source.path, f"calls {name}")
+        call = ast.unparse(node) if isinstance(node, ast.Call | ast.Attribute) else ""
+        if re.match(r"pytest\.(mark\.)?(skip|skipif|importorskip)\((?!sys\.platform)", call):
+            yield Finding(source.path, f"calls {call}")
 
 
 RULES: dict[str, tuple[Rule, tuple[str, ...]]] = {
@@ -195,6 +195,7 @@ def test_the_house_keeps_its_rules_and_its_list_of_exceptions_shrinks(name: str)
 
 
 LONG = "def f():\n    '''Say.\n\n    More.\n    '''\n" + "    x = 1\n" * 49
+LINUX = "@pytest.mark.skipif(sys.platform != 'linux', reason='')\n"
 EXAMPLES = [
     ("file-lines", "a.py", "x = 1\n" * 401, "x = 1\n" * 400),
     ("function-lines", "a.py", LONG + "    x = 1\n", LONG),
@@ -222,7 +223,7 @@ EXAMPLES = [
     ("twin", "a.py", "class A:\n  def put(self): ...\n  def put_async(self): ...", None),
     ("synchronous-flow", "a.py", "@flow(name='x')\ndef f(): ...", "@flow\nasync def f(): ..."),
     ("silent-skip", "a.py", "import pytest\npytest.importorskip('x')", "services.need('docker')"),
-    ("silent-skip", "a.py", "@pytest.mark.skipif(True)\ndef test_x(): ...", "@skip\ndef f(): ..."),
+    ("silent-skip", "a.py", "@pytest.mark.skipif(True)\ndef f(): ...", f"{LINUX}def f(): ..."),
 ]
 
 
