@@ -7,13 +7,14 @@ import pytest
 from dryad.execution.sandbox import ladder
 from dryad.execution.sandbox.port import Limits, Sandbox, SandboxRequest
 from dryad.foundation.errors import InvalidRequest, Unavailable
+from tests import services
 
 
 @pytest.fixture(params=list(ladder.RUNGS))
 def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     status = ladder.examine(request.param)
     if status.sandbox is None:
-        pytest.skip(f"{status.name}: {status.reason}")
+        services.lack(status.name, status.reason)
     return status.sandbox
 
 
