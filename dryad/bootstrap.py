@@ -4,16 +4,27 @@ The only place that chooses adapters. What is chosen is recorded when the instal
 obeyed by every process, so that two processes never disagree about where the data is.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import Literal, cast
+
+from pydantic import SecretStr
 
 from dryad.execution.agents import Agents
+from dryad.execution.catalogue import provision_catalogue
 from dryad.execution.coordinator import Coordinator
+from dryad.execution.models.providers import ModelChoice, Models
+from dryad.execution.sandbox import ladder
+from dryad.execution.sandbox.port import Limits, RungName, Sandbox, SandboxRequest, SandboxResult
 from dryad.execution.scribe import Scribe
+from dryad.execution.toolbox import Toolbox
 from dryad.foundation import logs
 from dryad.foundation.audit import Audit
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
+from dryad.foundation.errors import Unavailable
+from dryad.foundation.ids import TenantId
 from dryad.foundation.installation import Installation
 from dryad.foundation.journal import Journal
 from dryad.foundation.keys import Keys
@@ -33,6 +44,26 @@ from dryad.orchestration.review.cases import Cases
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.task_force import TaskForces
 from dryad.orchestration.tasks import Tasks
+
+Rung = RungName | Literal["auto"]
+
+log = logs.get_logger("bootstrap")
+
+
+def choose_adapters(settings: Settings) -> dict[str, str]:
+    """Choose once, when the installation starts; every process obeys the recorded choice.
+
+    Raises:
+        Unavailable: a rung was named that does not work here.
+    """
+    try:
+        rung = ladder.choose(settings.sandbox).name
+    except Unavailable as reason:
+        if settings.sandbox != "auto" or settings.require_services & {"bubblewrap", "docker"}:
+            raise
+        log.warning("fell_back", part="sandbox", chosen="none", reason=reason.message)
+        rung = "auto"  # asked again by whoever needs it, and refused there with the reasons
+    return {"sandbox": rung, "recent": "embedded", "index": "embedded"}
 
 
 class Services:
@@ -138,6 +169,56 @@ class Services:
         return Agents(self.database, self.clock)
 
     @cached_property
+    def models(self) -> Models:
+        """The language models agents think with."""
+        s = self.settings
+        return Models(
+            ModelChoice(
+                provider=s.llm_provider,
+                model=s.llm_model,
+                timeout=s.llm_timeout,
+                price=s.llm_price_usd_per_mtok,
+                openai_base_url=s.openai_base_url,
+                openai_api_key=_told(s.openai_api_key),
+                anthropic_api_key=_told(s.anthropic_api_key),
+                ollama_base_url=s.ollama_base_url,
+            ),
+            on_fallback=lambda model, reason: log.warning(
+                "model_fell_back", model=model, reason=reason
+            ),
+        )
+
+    @cached_property
+    def sandbox(self) -> Sandbox:
+        """Where code of agents runs: the rung chosen when the installation started."""
+        recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
+        return ladder.choose(cast("Rung", recorded))
+
+    @cached_property
+    def toolbox(self) -> Toolbox:
+        """What the built-in tools really do."""
+        return Toolbox(
+            search=self.librarian,
+            run_code=self._run_code,
+            workspaces=self.settings.home / "workspaces",
+            mailbox=self.settings.home / "mailbox",
+            clock=self.clock,
+        )
+
+    async def _run_code(self, code: str, files: Mapping[str, bytes]) -> SandboxResult:
+        limits = Limits(
+            wall_seconds=self.settings.sandbox_time.total_seconds(),
+            cpu_seconds=self.settings.sandbox_time.total_seconds(),
+            memory_bytes=self.settings.sandbox_memory_bytes,
+        )
+        sandbox = await asyncio.to_thread(lambda: self.sandbox)
+        return await sandbox.run(SandboxRequest(code=code, files=files, limits=limits))
+
+    def provide_tenant(self, tenant: TenantId) -> None:
+        """Give a tenant the built-in tools and agents it does not have yet."""
+        provision_catalogue(tenant, tools=self.tools, agents=self.agents)
+
+    @cached_property
     def archivist(self) -> Archivist:
         """Short-term memory."""
         return Archivist(self.database, clock=self.clock, retention=self.settings.recent_retention)
@@ -206,3 +287,7 @@ class Services:
     def health(self) -> Health:
         """How the installation is."""
         return Health(self.database, self.clock)
+
+
+def _told(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

@@ -99,10 +99,11 @@ TOOLS: tuple[ToolSpec, ...] = (
         description="Send a message to a person or channel outside.",
         tier="external",
         input_schema=_object({"to": _text(200), "message": _text(10_000)}),
-        output_schema=_object({"status": {"type": "integer"}}),
+        output_schema=_object({"status": {"type": "integer"}, "delivered_to": {"type": "string"}}),
     ),
 )
-"""`notify` posts to the address in its configuration, `{"url": …}`; without one it refuses."""
+"""`notify` posts to the address in its configuration, `{"url": …}`; without one it delivers to the
+tenant's mailbox on this machine."""
 
 AGENTS: tuple[AgentSpec, ...] = (
     AgentSpec(

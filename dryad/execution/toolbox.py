@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from dryad.execution import arithmetic, workspace
+from dryad.execution import arithmetic, mailbox, workspace
 from dryad.execution.tool_calls import Passage, ToolOutcome
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.errors import Refused, Unavailable
@@ -91,11 +91,27 @@ class Toolbox:
     """The implementations of the tools a tenant can register."""
 
     def __init__(
-        self, *, search: Search, run_code: RunCode, workspaces: Path, clock: Clock = utc_now
+        self,
+        *,
+        search: Search,
+        run_code: RunCode,
+        workspaces: Path,
+        mailbox: Path,
+        clock: Clock = utc_now,
     ) -> None:
+        """Hand over what the tools work with.
+
+        Args:
+            search: Where documents are found.
+            run_code: Runs programs in the sandbox.
+            workspaces: Holds a directory of files for each task, by tenant.
+            mailbox: Takes the messages of tenants that have no address to send to.
+            clock: Tells the time.
+        """
         self._search = search
         self._run_code = run_code
         self._workspaces = workspaces
+        self._mailbox = mailbox
         self._clock = clock
         self._builtin: Mapping[str, Callable[..., Awaitable[ToolOutcome]]] = {
             "search_memory": self._search_memory,
@@ -194,13 +210,22 @@ class Toolbox:
     async def _notify(
         self, errand: Errand, arguments: Mapping[str, Any], *, step: str, spec: ToolSpec, **_: Any
     ) -> ToolOutcome:
-        """Post one JSON document to the tenant's address; a redirect is not followed."""
+        """Post one JSON document to the tenant's address; a redirect is not followed.
+
+        A tenant without an address has a mailbox on this machine, so that a message that was
+        approved goes somewhere a person can read it.
+        """
         import httpx  # noqa: PLC0415 - slow, and only senders need it
 
         url = spec.config.get("url")
+        if url is None:
+            letter = {**arguments, "task": errand.task, "agent": errand.agent, "step": step}
+            letter["at"] = self._clock().isoformat()
+            await asyncio.to_thread(mailbox.deliver, self._mailbox, errand.tenant, letter)
+            return ToolOutcome({"status": 200, "delivered_to": f"mailbox/{errand.tenant}.jsonl"})
         if not isinstance(url, str) or not url.startswith(("http://", "https://")):
             raise Refused(
-                f"tool {spec.name} has no address to send to",
+                f"the address of tool {spec.name} is no URL",
                 f'`dryad tools configure {spec.name} \'{{"url": "https://…"}}\'` sets one.',
             )
         letter = {**arguments, "task": errand.task, "agent": errand.agent}
@@ -219,7 +244,7 @@ class Toolbox:
             raise Unavailable(f"the receiver failed with HTTP {answer.status_code}")
         if not answer.is_success:
             return ToolOutcome(failed=f"the receiver refused with HTTP {answer.status_code}")
-        return ToolOutcome({"status": answer.status_code})
+        return ToolOutcome({"status": answer.status_code, "delivered_to": httpx.URL(url).host})
 
 
 class GrantedTools:

@@ -114,7 +114,7 @@ def main() -> None:
     services = Services(settings, answers=runs, component="keeper")
     keeper = Keeper(services, runs)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: keeper.stop())
+        signal.signal(number, lambda _number, _frame: keeper.stop())
     try:
         keeper.keep()
     finally:

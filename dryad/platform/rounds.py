@@ -159,7 +159,7 @@ class Rounds:
         return Finding("degraded", degraded) if degraded else Finding("healthy")
 
     def _sandbox(self) -> Finding:
-        return Finding("healthy", self.services.sandbox.rung)
+        return Finding("healthy", self.services.sandbox.name)
 
 
 def wake(services: Services, runs: Runs, case: Case) -> None:

@@ -8,6 +8,8 @@ import orjson
 
 from dryad.foundation.errors import InvalidRequest, NotFound, Unavailable
 from dryad.foundation.ids import RunId, TaskId, TenantId
+from dryad.foundation.secrets import Secrets
+from dryad.foundation.settings import Settings
 from dryad.runs.types import (
     Deployment,
     Pool,
@@ -49,6 +51,11 @@ class Runs:
         """
         self._wire = Wire(prefect_url, auth, patience=patience, timeout=timeout)
         self._deployment_ids: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Runs":
+        """Return the client of the server an installation uses."""
+        return cls(settings.prefect_url, Secrets.read(settings.secrets_path).prefect_auth)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -1,7 +1,7 @@
 """The pinned libraries carry a Prefect server: it accepts its own client, and its scheduler fires.
 
-With fastapi 0.151 and newer the server answers 422 to its own client; with SQLAlchemy 2.1 every loop
-of its scheduler fails. Both leave a server that starts and looks well.
+With fastapi 0.151 and newer the server answers 422 to its own client; with SQLAlchemy 2.1 every
+loop of its scheduler fails. Both leave a server that starts and looks well.
 """
 
 import subprocess

@@ -61,7 +61,7 @@ class Cases:
                 question.task,
                 question.member,
                 question.action,
-                question.arguments,
+                question.call,
                 question.policy_version,
             ]
         )

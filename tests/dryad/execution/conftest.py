@@ -132,7 +132,9 @@ def desk(database: Database, tmp_path: Path) -> Desk:
     tools, agents, shelf = Tools(database), Agents(database), Shelf()
     provision_catalogue(ACME, tools=tools, agents=agents)
     workspaces = tmp_path / "workspaces"
-    toolbox = Toolbox(search=shelf, run_code=run_here, workspaces=workspaces)
+    toolbox = Toolbox(
+        search=shelf, run_code=run_here, workspaces=workspaces, mailbox=workspaces / "mailbox"
+    )
     return Desk(database, tools, agents, toolbox, shelf, workspaces)
 
 

@@ -82,7 +82,12 @@ async def test_without_a_sandbox_nothing_is_computed(desk: Desk, offline: Langua
     async def no_sandbox(_code: str, _files: object) -> Ran:
         raise Refused("this machine has no sandbox")
 
-    desk.toolbox = Toolbox(search=desk.shelf, run_code=no_sandbox, workspaces=desk.workspaces)
+    desk.toolbox = Toolbox(
+        search=desk.shelf,
+        run_code=no_sandbox,
+        workspaces=desk.workspaces,
+        mailbox=desk.workspaces / "mailbox",
+    )
     done = await work(desk, offline, "What is 2 + 2?", "analyst")
     assert done.output == f"I did not run the program: this machine has no sandbox\n\n{LABEL}"
     assert [use.outcome for use in done.progress.tools] == ["failed"]
@@ -92,7 +97,12 @@ async def test_a_program_that_fails_is_reported_as_failed(desk: Desk, offline: L
     async def killed(_code: str, _files: object) -> Ran:
         return await run_here("import sys; sys.exit('out of memory')", {})
 
-    desk.toolbox = Toolbox(search=desk.shelf, run_code=killed, workspaces=desk.workspaces)
+    desk.toolbox = Toolbox(
+        search=desk.shelf,
+        run_code=killed,
+        workspaces=desk.workspaces,
+        mailbox=desk.workspaces / "mailbox",
+    )
     done = await work(desk, offline, "What is 2 + 2?", "analyst")
     assert "The program failed with exit code 1: out of memory" in done.output
 
