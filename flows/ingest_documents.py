@@ -52,7 +52,7 @@ async def ingest_documents(request: IngestRequest) -> State[Any]:
 
 
 async def _ingest(tenant: TenantId, source: Source) -> State[Any]:
-    found = await survey_files(source)
+    found = await survey_files(tenant, source)
     bar = await begin_progress()
     answers = [*found.skipped]
     for number, batch in enumerate(batches(found.candidates), start=1):

@@ -59,8 +59,9 @@ def remember(task: Task, findings: list[Finding]) -> None:
 
 
 @step("survey")
-def survey_files(source: Source) -> Survey:
-    """List what could be read; see `ingest.survey`."""
+def survey_files(tenant: TenantId, source: Source) -> Survey:
+    """List what could be read for a tenant that exists; see `ingest.survey`."""
+    services().tenants.get(tenant)
     return ingest.survey(source)
 
 

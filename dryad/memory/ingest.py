@@ -12,7 +12,7 @@ from typing import Literal
 from dryad.execution.memories import Document, Provenance
 from dryad.execution.plain_text import as_text
 from dryad.foundation.errors import InvalidRequest, LimitExceeded, NotFound
-from dryad.foundation.ids import TenantId
+from dryad.foundation.ids import TenantId, checked_name
 from dryad.memory.documents import MAX_DOCUMENT_BYTES
 from dryad.memory.librarian import Librarian
 
@@ -72,9 +72,11 @@ def survey(source: Source) -> Survey:
     """List what could be read at `source.path`, by name; links are never followed.
 
     Raises:
-        InvalidRequest: the path is not absolute, or there are more than 10,000 files.
+        InvalidRequest: the path is not absolute, or the category is no name.
+        LimitExceeded: there are more than 10,000 files.
         NotFound: nothing is there.
     """
+    checked_name(source.category, what="a category")
     path = Path(source.path)
     if "\0" in source.path or not path.is_absolute():
         raise InvalidRequest(f"the path to ingest must be absolute, got {source.path[:200]!r}")

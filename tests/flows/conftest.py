@@ -9,6 +9,7 @@ from prefect.testing.utilities import prefect_test_harness
 from dryad.bootstrap import Services
 from dryad.foundation.database import migrate
 from dryad.foundation.ids import TenantId
+from dryad.foundation.secrets import Secrets
 from tasks import _services
 
 
@@ -25,6 +26,7 @@ def installation(
 ) -> Generator[Services]:
     """The services that flows find in this process: an empty ledger and the tenant `acme`."""
     monkeypatch.setenv("DRYAD_HOME", str(tmp_path / "home"))
+    Secrets.create_or_read(tmp_path / "home" / "secrets")  # as the first `dryad up` does
     for opened in (_services.services, _services.runs):
         opened.cache_clear()
     services = _services.services()

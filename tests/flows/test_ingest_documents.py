@@ -20,6 +20,11 @@ from dryad.foundation.ids import RunId, TenantId
 from flows.ingest_documents import IngestRequest, ingest_documents
 from tests.servers import wait_for
 
+# Prefect leaves its connections to be collected with the loop of a test.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+
 ACME = TenantId("acme")
 
 CARRY = """
