@@ -89,10 +89,10 @@ class HybridOrchestrator:
         }
 
     def _tier(self, task: Task, plan: Plan) -> Tier:
-        tools = {spec.name: spec.tier for spec in self._tools.list(task.tenant)}
+        known: dict[str, Tier] = {spec.name: spec.tier for spec in self._tools.list(task.tenant)}
         # An unknown tool is refused when it is called; for the decision it counts as the riskiest.
-        tiers = [tools.get(name, TIERS[-1]) for name in plan.tools]
-        return max(tiers, key=TIERS.index, default=TIERS[0])
+        used: set[Tier] = {known.get(name, TIERS[-1]) for name in plan.tools}
+        return next((tier for tier in reversed(TIERS) if tier in used), TIERS[0])
 
 
 def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:
