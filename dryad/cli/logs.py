@@ -13,10 +13,10 @@ from dryad.foundation import logs as files
 from dryad.foundation import settings as reader
 from dryad.foundation.errors import InvalidRequest, Unavailable
 from dryad.foundation.logs import Filter
+from dryad.foundation.settings import UNITS
 
 app = group("Read the logs from their end.")
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _HEAD = ("timestamp", "level", "component", "event")
 
 
@@ -118,7 +118,7 @@ def _seconds(text: str, option: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
     if match is None:
         raise InvalidRequest(f"{option} must be a duration as in 5s or 15m, got {text!r}")
-    return float(match[1]) * _UNITS[match[2]]
+    return float(match[1]) * UNITS[match[2]]
 
 
 def _numbers(text: str) -> list[int]:

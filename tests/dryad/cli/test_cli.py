@@ -170,7 +170,7 @@ def test_audit_and_database_and_config_work_without_the_api(
     assert [row["first_bad"] for row in json.loads(broken.stdout) if not row["intact"]] == [1]
     shown = dryad("config", DRYAD_OPENAI_API_KEY="sk-very-secret", LOG_LEVEL="DEBUG", **port)
     assert "sk-very-secret" not in shown.stdout
-    assert re.search(r"log_level +DEBUG +LOG_LEVEL", shown.stdout)
+    assert re.search(r"DRYAD_LOG_LEVEL +DEBUG +LOG_LEVEL", shown.stdout)
     assert dryad("db", "check", **port).returncode == 1  # these tables came without a migration
     fresh = {"DRYAD_DATABASE_URL": f"sqlite:///{tmp_path / 'fresh.db'}", **port}
     assert dryad("db", "upgrade", **fresh).returncode == 0
@@ -227,3 +227,24 @@ def test_code_runs_in_the_sandbox_and_ends_as_it_ended(lonely: Dryad, tmp_path: 
     done = lonely("sandbox", "run", str(script), "--out", str(tmp_path / "out"))
     assert (done.returncode, done.stdout) == (1, "42\n")
     assert (tmp_path / "out" / "made.txt").read_text() == "x"
+
+
+def test_a_policy_is_set_and_compared(dryad: Dryad):
+    assert dryad("policies", "set", "approval_tier=read", "escalate_above=0.7").returncode == 0
+    shown = json.loads(dryad("policies", "--json").stdout)
+    assert (shown["version"], shown["approval_tier"]) == (1, "read")
+    changed = json.loads(dryad("policies", "diff", "0", "--json").stdout)
+    assert {one["field"] for one in changed} == {"approval_tier", "escalate_above"}
+    fails(dryad("policies", "set", "approval_tier=never"), 2, "approval_tier")
+    fails(dryad("policies", "set", "nonsense"), 2, "cannot be read")
+    assert len(json.loads(dryad("policies", "show", "--all", "--json").stdout)) == 2
+
+
+def test_a_kill_switch_is_set_and_lifted(dryad: Dryad, installation: House):
+    fails(dryad("stop", "tool:webhook"), 2, "reason")
+    assert "dryad lift" in dryad("stop", "tool:webhook", "--reason", "wrong receiver").stderr
+    assert [one.scope for one in installation.services.stops.list()] == ["tool:webhook"]
+    assert "wrong receiver" in dryad("stop", "--list").stdout
+    assert dryad("lift", "tool:webhook", "--reason", "mended").returncode == 0
+    assert installation.services.stops.list() == []
+    fails(dryad("lift", "nonsense", "--reason", "a"), 2, "no scope")
