@@ -33,6 +33,7 @@ from dryad.foundation.errors import (
 from tests.dryad.execution.conftest import ACME, Desk, Hit, episode, talking_to
 from tests.web import Server, accept, completion, reply, scripted, serve
 
+HELLO = "Say hello to ops."
 LETTER = {"to": "ops", "message": "hello"}
 
 
@@ -45,7 +46,7 @@ def outside(desk: Desk) -> Generator[Server]:
 
 
 async def go(desk: Desk, model: Language, what: Episode | None = None, **more: Any) -> Done | Asks:
-    what = what or episode("Say hello to ops.", "messenger")
+    what = what or episode(HELLO, "messenger")
     return await advance(
         what, model=model, tools=desk.caller("messenger"), steps=desk.steps(), **more
     )
@@ -356,6 +357,24 @@ async def test_the_guard_is_asked_before_every_step_that_is_not_replayed(desk: D
         assert (done.status, done.reason) == ("stopped", "the task's budget is spent")
         assert len(seen) == 3  # two steps were replayed without being asked for
         assert len(provider.received) == 1
+
+
+async def test_a_stopped_tool_is_not_called(desk: Desk, outside: Server):
+    desk.policy.approval_tier = "authority"
+
+    def guard(kind: str, name: str, most: Usage) -> None:
+        if name == "notify":
+            raise Refused("tool:notify was stopped")
+
+    with serve(scripted([("notify", LETTER)], "Sent.")) as provider:
+        with pytest.raises(Refused, match="tool:notify"):
+            await go(desk, talking_to(provider.url), guard=guard)
+        assert outside.received == []
+        limits = Limits(steps=1)
+        done = await go(desk, talking_to(provider.url), episode(HELLO, "messenger", limits=limits))
+        assert isinstance(done, Done)
+        assert (done.status, done.usage.steps) == ("stopped", 1)
+    assert outside.received == []
 
 
 @pytest.mark.parametrize(
