@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from dryad.execution.steps import Approval
 from dryad.foundation.audit import Audit
-
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import TaskRow
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
