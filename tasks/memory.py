@@ -1,6 +1,18 @@
 """Level 2 as steps of a run: what is known already, and what is worth knowing next time."""
 
+from uuid import UUID
+
+from prefect.artifacts import (
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+
 from dryad.execution.coordinator import Asker
+from dryad.foundation.ids import TenantId
+from dryad.memory import ingest
+from dryad.memory.ingest import Candidate, Ingested, Source, Survey
 from dryad.orchestration.findings import Finding, synthesise
 from dryad.orchestration.hybrid import Known
 from dryad.orchestration.tasks import Task
@@ -44,3 +56,40 @@ def remember(task: Task, findings: list[Finding]) -> None:
         provenance="untrusted" if untrusted else "trusted",
         kind="short_term",
     )
+
+
+@step("survey")
+def survey_files(tenant: TenantId, source: Source) -> Survey:
+    """List what could be read for a tenant that exists; see `ingest.survey`."""
+    services().tenants.get(tenant)
+    return ingest.survey(source)
+
+
+@step("ingest", shown_as="ingest-batch-{batch}")
+def ingest_files(
+    batch: int,  # noqa: ARG001 - shown in the name
+    tenant: TenantId,
+    source: Source,
+    root: str,
+    candidates: list[Candidate],
+) -> list[Ingested]:
+    """Read one batch of files and shelve them; see `ingest.ingest`."""
+    return ingest.ingest(services().librarian, tenant, source, root=root, candidates=candidates)
+
+
+@step("progress")
+async def begin_progress() -> UUID:
+    """Show a bar that `show_progress` moves."""
+    return await acreate_progress_artifact(0, description="Files read")
+
+
+async def show_progress(bar: UUID, done: int, of: int) -> None:
+    """Move the bar; what is shown twice does no harm, so no step records it."""
+    await aupdate_progress_artifact(bar, 100 * done / of if of else 100)
+
+
+@step("report")
+async def publish_ingestion(source: Source, answers: list[Ingested]) -> None:
+    """Publish what went in, and what was skipped and why, as artifacts of the run."""
+    await acreate_markdown_artifact(ingest.report(source, answers), description="Report")
+    await acreate_table_artifact(ingest.table(answers), description="Files")

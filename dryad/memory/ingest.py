@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Literal
 from dryad.execution.memories import Document, Provenance
 from dryad.execution.plain_text import as_text
 from dryad.foundation.errors import InvalidRequest, LimitExceeded, NotFound
-from dryad.foundation.ids import TenantId
+from dryad.foundation.ids import TenantId, checked_name
 from dryad.memory.documents import MAX_DOCUMENT_BYTES
 from dryad.memory.librarian import Librarian
 
 MAX_FILES = 10_000
+MAX_ROWS = 1_000
 BATCH_FILES = 50
 BATCH_BYTES = 2_000_000
 
@@ -70,9 +72,11 @@ def survey(source: Source) -> Survey:
     """List what could be read at `source.path`, by name; links are never followed.
 
     Raises:
-        InvalidRequest: the path is not absolute, or there are more than 10,000 files.
+        InvalidRequest: the path is not absolute, or the category is no name.
+        LimitExceeded: there are more than 10,000 files.
         NotFound: nothing is there.
     """
+    checked_name(source.category, what="a category")
     path = Path(source.path)
     if "\0" in source.path or not path.is_absolute():
         raise InvalidRequest(f"the path to ingest must be absolute, got {source.path[:200]!r}")
@@ -137,6 +141,51 @@ def ingest(
         outcome = "known" if where.duplicate_of else "shelved"
         answers.append(Ingested(path, outcome, "", where.id, where.passages))
     return sorted(answers, key=lambda answer: answer.path)
+
+
+def report(source: Source, answers: Sequence[Ingested]) -> str:
+    """Return, as Markdown, how many files went in, and how many stayed out for which reason."""
+    outcomes = Counter(answer.outcome for answer in answers)
+    passages = sum(answer.passages for answer in answers if answer.outcome == "shelved")
+    lines = [
+        f"# Ingested `{_code(source.path)}`",
+        f"As *{source.provenance}*, category `{source.category}`.",
+        (
+            "| Files | |\n|---|---|\n"
+            f"| new or changed | {outcomes['shelved']:,} ({passages:,} passages) |\n"
+            f"| known already | {outcomes['known']:,} |\n"
+            f"| skipped | {outcomes['skipped']:,} |"
+        ),
+    ]
+    reasons = Counter(a.reason.partition(":")[0] for a in answers if a.outcome == "skipped")
+    if reasons:
+        rows = "\n".join(f"| {_code(why)} | {times:,} |" for why, times in reasons.most_common(20))
+        lines.append(f"| Skipped because | Files |\n|---|---|\n{rows}")
+    return "\n\n".join(lines)
+
+
+def table(answers: Sequence[Ingested]) -> list[dict[str, str]]:
+    """Return a row for each file, skipped ones first; at most 1,000 rows, the last says so."""
+    order = {"skipped": 0, "shelved": 1, "known": 2}
+    rows = [
+        {
+            "file": answer.path,
+            "outcome": answer.outcome,
+            "reason": answer.reason,
+            "passages": f"{answer.passages:,}" if answer.passages else "",
+            "document": answer.document,
+        }
+        for answer in sorted(answers, key=lambda one: (order[one.outcome], one.path))
+    ]
+    if len(rows) > MAX_ROWS:
+        rest = dict.fromkeys(rows[0], "") | {"file": f"… and {len(rows) - MAX_ROWS + 1:,} more"}
+        rows = [*rows[: MAX_ROWS - 1], rest]
+    return rows
+
+
+def _code(text: str) -> str:
+    """Return a file's words fit for a cell: they are not ours and must not become markup."""
+    return re.sub(r"[`|<>\r\n\[\]]", " ", text)
 
 
 def _below(root: Path) -> Iterator[Path]:

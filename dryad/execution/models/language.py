@@ -5,11 +5,12 @@ from decimal import Decimal
 
 from pydantic_ai.exceptions import (
     AgentRunError,
-    ModelAPIError,
+    FallbackExceptionGroup,
     ModelAuthenticationError,
     ModelConnectionError,
     ModelHTTPError,
     ModelQuotaExceededError,
+    ModelRequestRejectedError,
 )
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import Model, ModelRequestParameters
@@ -82,6 +83,8 @@ class Language(WrapperModel):
             ) from error
         except AgentRunError as error:
             raise in_our_words(error, self.model_name) from error
+        except FallbackExceptionGroup as group:
+            raise group.exceptions[-1] from group
         usage = response.usage
         usage.cost = self.price.usd(usage.input_tokens, usage.output_tokens)
         return response
@@ -99,7 +102,7 @@ def in_our_words(error: AgentRunError, model: str) -> DryadError:
         return Refused(f"the account at the provider of model {model} is exhausted{status}")
     if heals(error):
         return Unavailable(f"model {model} is not available{status or ': ' + _what(error)}")
-    if isinstance(error, ModelAPIError):
+    if isinstance(error, ModelHTTPError | ModelRequestRejectedError):
         return Refused(f"the provider of model {model} refused the request{status}")
     return Unavailable(f"model {model} gave no usable answer: {_what(error)}")
 

@@ -24,8 +24,8 @@ FELL_BACK = "the language model was not available: the offline provider answered
 
 USUAL: Mapping[str, str] = {
     "ollama": "llama3.2",
-    "openai": "gpt-4o-mini",
-    "anthropic": "claude-sonnet-4-5",
+    "openai": "gpt-5-mini",
+    "anthropic": "claude-sonnet-5",
 }
 """The model of a provider when none is named."""
 

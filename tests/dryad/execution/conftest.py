@@ -108,19 +108,21 @@ class Desk:
     workspaces: Path
     policy: Policy = field(default_factory=Policy)
     spent: Spent = field(default_factory=Spent)
+    moments: int = 0
+    """Commits of the last attempt, counted before and after."""
 
     def caller(self, agent: str) -> GrantedTools:
         errand = Errand(ACME, TaskId("task-1"), agent)
         role = self.agents.get(ACME, agent).role
         return GrantedTools(self.tools, self.toolbox, errand, policy=lambda: self.policy, role=role)
 
-    def steps(self, holder: str = "a") -> RunSteps:
-        """Take the run over."""
+    def steps(self, run: RunId = RUN) -> RunSteps:
+        """Take the run over, as a new process would."""
         journal = Journal(self.database)
-        return RunSteps(journal, journal.claim(RUN, holder=holder), spend=self.spent)
+        return RunSteps(journal, journal.claim(run, holder="test"), spend=self.spent)
 
-    def recorded(self) -> list[str]:
-        steps = Journal(self.database).steps(RUN)
+    def recorded(self, run: RunId = RUN) -> list[str]:
+        steps = Journal(self.database).steps(run)
         return [f"{step.path}#{step.ordinal} {step.state}" for step in steps]
 
 
@@ -154,5 +156,5 @@ def talking_to(url: str, **more: Any) -> Language:
 
 def episode(prompt: str, member: str = "researcher", **more: Any) -> Episode:
     """Return a first episode."""
-    values: dict[str, Any] = {"number": 1, "instructions": "Be exact.", **more}
-    return Episode(run=RUN, member=member, prompt=prompt, **values)
+    values: dict[str, Any] = {"run": RUN, "number": 1, "instructions": "Be exact.", **more}
+    return Episode(member=member, prompt=prompt, **values)
