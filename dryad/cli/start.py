@@ -1,17 +1,19 @@
 """`dryad up`, `down`, `status`, `env`, `keeper`: the processes of this installation."""
 
+import json
+import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dryad.cli.output import Json, group, print_json, print_rows, say
-from dryad.foundation.settings import load
+from dryad.cli.output import Json, group, print_rows, say, talkative
+from dryad.foundation.settings import Settings, load
 
 if TYPE_CHECKING:
     from dryad.platform.progress import Progress
-    from dryad.platform.up import Access
 
 app = group("The processes of this installation.")
 
@@ -19,39 +21,38 @@ app = group("The processes of this installation.")
 @app.command()
 def up(
     *,
-    detach: Annotated[bool, typer.Option("--detach", help="Return once all is up.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Return once all is ready.")] = False,
     demo: Annotated[
         bool, typer.Option("--demo", help="Read the documentation and submit three tasks.")
     ] = False,
     reset_schedules: Annotated[
-        bool, typer.Option("--reset-schedules", help="Undo what was paused or changed in the UI.")
+        bool, typer.Option("--reset-schedules", help="Wake what was paused in the UI.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Start this installation: Prefect, API, keeper, worker."""
-    from dryad.platform import up as platform  # noqa: PLC0415 - only the processes need it
+    from dryad.platform import up as platform  # noqa: PLC0415 - processes, databases: not for help
 
     settings, _ = load()
-
-    def report(progress: "Progress") -> None:
-        if as_json:
-            print_json(asdict(progress))
-        elif progress.step == "ready":
-            _welcome(platform.access(settings), progress)
-        else:
-            _print_step(progress)
-
-    platform.up(settings, detach=detach, demo=demo, reset_schedules=reset_schedules, report=report)
+    platform.up(
+        settings,
+        detach=detach,
+        demo=demo,
+        reset_schedules=reset_schedules,
+        report=_reporter(settings, as_json=as_json),
+    )
+    if detach:
+        say("it goes on in the background; stop it with `dryad down`")
 
 
 @app.command()
-def down() -> None:
+def down(*, as_json: Json = False) -> None:
     """Stop this installation in order."""
     from dryad.platform import up as platform  # noqa: PLC0415 - as above
 
     settings, _ = load()
-    running = platform.down(settings, report=_print_step)
-    say("everything is stopped" if running else "nothing was running")
+    stopped = platform.down(settings, report=_reporter(settings, as_json=as_json))
+    say("everything is stopped" if stopped else "nothing was running")
 
 
 @app.command()
@@ -60,19 +61,16 @@ def status(*, as_json: Json = False) -> None:
     from dryad.platform import up as platform  # noqa: PLC0415 - as above
 
     settings, _ = load()
-    found = platform.status(settings)
-    rows = [asdict(process) for process in found]
-    if as_json:
-        print_json(rows)
-    else:
-        shown = [
-            {**row, "age_seconds": f"{row['age_seconds']:.0f}", "port": row["port"] or ""}
-            for row in rows
-        ]
-        print_rows(
-            shown, ("name", "state", "pid", "port", "age_seconds", "restarts"), as_json=False
-        )
-    if not found or any(process.state != "ready" for process in found):
+    rows = [asdict(process) for process in platform.status(settings)]
+    for row in rows:
+        row["age_seconds"] = round(row["age_seconds"], 1)
+    columns = ("name", "state", "pid", "port", "age_seconds", "restarts")
+    print_rows(rows, columns, as_json=as_json)
+    if not rows:
+        say(f"nothing runs at {settings.home}; start it with `dryad up`")
+    elif not as_json:
+        _say_where(settings)
+    if not rows or any(row["state"] != "ready" for row in rows):
         raise typer.Exit(1)
 
 
@@ -82,8 +80,6 @@ def env() -> None:
 
     Use them with `eval "$(dryad env)"`.
     """
-    import shlex  # noqa: PLC0415 - only here
-
     from dryad.platform import up as platform  # noqa: PLC0415 - as above
 
     settings, _ = load()
@@ -99,17 +95,29 @@ def keeper() -> None:
     process.main()
 
 
-def _print_step(progress: "Progress") -> None:
-    if progress.seconds is not None:
-        detail = f"  {progress.detail}" if progress.detail else ""
-        say(f"{progress.step:<16} {progress.seconds:6.1f} s{detail}")
+def _reporter(settings: Settings, *, as_json: bool) -> "Callable[[Progress], None]":
+    """Return who is told each step: a program every one, a person at a terminal those done."""
+
+    def for_program(progress: "Progress") -> None:
+        sys.stdout.write(json.dumps(asdict(progress)) + "\n")
+        sys.stdout.flush()
+
+    def for_person(progress: "Progress") -> None:
+        if progress.step == "ready":
+            say(f"ready after {progress.seconds} s")
+            _say_where(settings)
+        elif progress.seconds is not None and talkative():
+            say(f"  {progress.seconds:6.1f} s  {progress.step}  {progress.detail}".rstrip())
+        elif progress.step == "demo" and progress.detail:
+            say(progress.detail)
+
+    return for_program if as_json else for_person
 
 
-def _welcome(access: "Access", progress: "Progress") -> None:
-    say(
-        f"ready after {progress.seconds:.0f} s\n"
-        f"  Prefect UI   {access.ui_url}\n"
-        f"  its login    {access.login}\n"
-        f"  DRYAD API    {access.api_url}/docs\n"
-        "  next         `dryad inbox` shows what waits for you; Ctrl-C or `dryad down` stops"
-    )
+def _say_where(settings: Settings) -> None:
+    from dryad.platform import up as platform  # noqa: PLC0415 - as above
+
+    found = platform.access(settings)
+    say(f"  Prefect UI  {found.ui_url}  (it asks once; enter {found.login})")
+    say(f"  DRYAD API   {found.api_url}/docs")
+    say("  questions   dryad inbox")

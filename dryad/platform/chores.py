@@ -14,6 +14,7 @@ from dryad.foundation.provision import provision
 from dryad.foundation.settings import Settings, load
 from dryad.foundation.tenants import DEFAULT
 from dryad.platform.demo import demo
+from dryad.platform.progress import failure
 from dryad.runs import Runs
 
 
@@ -35,7 +36,7 @@ CHORES: dict[str, Callable[[Services, Runs], None]] = {"prepare": prepare, "demo
 
 
 def do(name: str, settings: Settings) -> int:
-    """Do one chore; return the exit status, with a failure's two lines as the last output."""
+    """Do one chore; return the exit status. A failure is told as the last line."""
     try:
         with (
             closing(Runs.of(settings)) as runs,
@@ -43,7 +44,7 @@ def do(name: str, settings: Settings) -> int:
         ):
             CHORES[name](services, runs)
     except DryadError as error:
-        sys.stdout.write(f"{error.next_step}\n{error.message}\n")
+        sys.stdout.write(failure(error) + "\n")
         return error.exit_status
     return 0
 

@@ -7,16 +7,14 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
-from typing import Any
 
 import orjson
 
-from dryad.foundation import errors
 from dryad.foundation.errors import DryadError, Unavailable
 from dryad.foundation.settings import Settings
 from dryad.platform import environment
 from dryad.platform.instance import Instance
-from dryad.platform.progress import Progress, Report
+from dryad.platform.progress import Progress, Report, failed, failure
 
 
 def start(settings: Settings, *, demo: bool, reset_schedules: bool, report: Report) -> None:
@@ -37,42 +35,46 @@ def start(settings: Settings, *, demo: bool, reset_schedules: bool, report: Repo
             stderr=output,
             start_new_session=True,
         )
+    try:
+        _follow(process, report)
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _follow(process: "subprocess.Popen[bytes]", report: Report) -> None:
     assert process.stdout is not None
     with process.stdout as told:
         for line in told:
-            message: dict[str, Any] = orjson.loads(line)
-            if "code" in message:
+            error = failed(line.decode())
+            if error is not None:
                 process.wait()
-                raise _error(**message)
-            progress = Progress(**message)
+                raise error
+            progress = Progress(**orjson.loads(line))
             report(progress)
             if progress.step == "ready":
                 return
     raise Unavailable(
         f"the instance ended with status {process.wait()} before it was ready",
-        f"Read {directory / 'up.out'}.",
+        "Read up.out in the directory `run` of the home.",
     )
 
 
 def tell(progress: Progress) -> None:
     """Write one step to standard output; after `ready` nobody listens any more."""
-    _write(asdict(progress))
+    _write(orjson.dumps(asdict(progress)).decode())
     if progress.step == "ready":
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
+        os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
 
 
 def tell_failure(error: DryadError) -> None:
     """Write how it failed to standard output."""
-    _write({"code": error.code, "message": error.message, "next_step": error.next_step})
+    _write(failure(error))
 
 
-def _write(message: dict[str, Any]) -> None:
-    os.write(1, orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
-
-
-def _error(code: str, message: str, next_step: str) -> DryadError:
-    known = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    kinds = {kind.code: kind for kind in known if issubclass(kind, DryadError)}
-    return kinds.get(code, Unavailable)(message, next_step)
+def _write(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

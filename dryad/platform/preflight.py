@@ -38,10 +38,11 @@ def check(settings: Settings) -> None:
 
     Raises:
         Refused: this Python is not supported.
-        Unavailable: the home cannot be written, the disk is almost full, or a port is taken.
+        Unavailable: a directory cannot be written, the disk is almost full, or a port is taken.
     """
     check_python()
-    check_home(settings.home)
+    check_writable(settings.home, "home", "DRYAD_HOME")
+    check_writable(settings.logs_dir, "log directory", "DRYAD_LOGS")
     check_disk(settings.home, settings.min_free_disk_bytes)
     check_ports(settings.host, ports(settings))
 
@@ -56,16 +57,16 @@ def check_python(version: tuple[int, int] = sys.version_info[:2]) -> None:
         )
 
 
-def check_home(home: Path) -> None:
-    """Refuse a home in which no file can be made."""
+def check_writable(directory: Path, what: str, setting: str) -> None:
+    """Refuse a directory in which no file can be made."""
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:
         raise Unavailable(
-            f"the home {home} cannot be written: {error.strerror}",
-            "Make it writable, or set DRYAD_HOME to a directory that is.",
+            f"the {what} {directory} cannot be written: {error.strerror}",
+            f"Make it writable, or set {setting} to a directory that is.",
         ) from error
 
 

@@ -1,9 +1,15 @@
-"""What `dryad up` and `dryad down` tell while they work."""
+"""What `dryad up` and `dryad down` tell while they work, also from one process to another."""
 
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from dryad.foundation import errors
+from dryad.foundation.errors import DryadError, Unavailable
 
 
 @dataclass(frozen=True)
@@ -32,3 +38,21 @@ def step(report: Report, name: str) -> Generator[list[str]]:
     report(Progress(name))
     yield details
     report(Progress(name, "; ".join(details), round(time.monotonic() - began, 2)))
+
+
+def failure(error: DryadError) -> str:
+    """Return one line from which another process makes the same error."""
+    told = {"code": error.code, "message": error.message, "next_step": error.next_step}
+    return orjson.dumps(told).decode()
+
+
+def failed(line: str) -> DryadError | None:
+    """Return the error of a line that `failure` made; None for any other line."""
+    try:
+        told: dict[str, Any] = orjson.loads(line)
+        code, message, next_step = told["code"], told["message"], told["next_step"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    known = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    kinds = {kind.code: kind for kind in known if issubclass(kind, DryadError)}
+    return kinds.get(code, Unavailable)(message, next_step)

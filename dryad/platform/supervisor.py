@@ -20,6 +20,7 @@ from dryad.foundation import logs
 from dryad.foundation.errors import Unavailable
 from dryad.platform import tether
 from dryad.platform.instance import Entry, Instance, born
+from dryad.platform.progress import failed
 
 TICK_SECONDS = 0.25
 SETTLED_SECONDS = 60.0
@@ -69,12 +70,12 @@ class Child:
         """Whether it has not ended."""
         return self.process.poll() is None
 
-    def tail(self) -> str:
-        """The last line it printed, or ''."""
+    def tail(self, lines: int = 1) -> str:
+        """The last lines it printed, or ''."""
         with self.output.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            lines = stream.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else ""
+            printed = stream.read().decode(errors="replace").strip().splitlines()
+        return " ".join(line.strip() for line in printed[-lines:])
 
 
 class Supervisor:
@@ -111,7 +112,8 @@ class Supervisor:
         """Run a command that ends by itself, and return what it printed.
 
         Raises:
-            Unavailable: it failed, or took longer than `seconds`; with its last line.
+            DryadError: the one it failed with, where it told (`progress.failure`).
+            Unavailable: it failed otherwise, or took longer than `seconds`.
         """
         child = self._spawn(command, fresh=True)
         deadline = time.monotonic() + seconds
@@ -120,10 +122,9 @@ class Supervisor:
         if child.alive:
             self._end(child, 2.0)
         if child.process.returncode != 0 and not self._stop.is_set():
-            raise Unavailable(
-                f"{command.name} failed: {child.tail() or child.process.returncode}",
-                f"Read {child.output}.",
-            )
+            said = child.tail(2) or f"it took longer than {seconds:.0f} s"
+            told = failed(child.tail())
+            raise told or Unavailable(f"{command.name} failed: {said}", f"Read {child.output}.")
         return child.output.read_text(errors="replace")
 
     def wait(self, names: Sequence[str], *, seconds: float) -> None:
@@ -167,8 +168,7 @@ class Supervisor:
             self._write()
         if now - self._rotated > SETTLED_SECONDS:
             self._rotated = now
-            for child in self._children.values():
-                rotate(child.output, OUTPUT_BYTES)
+            self._rotate()
         self._stop.wait(TICK_SECONDS)
 
     def _look(self, child: Child, now: float) -> bool:
@@ -176,7 +176,11 @@ class Supervisor:
         if child.state == "waiting":
             if now < child.due:
                 return False
-            self._children[child.command.name] = self._again(child)
+            try:
+                self._children[child.command.name] = self._again(child)
+            except OSError as error:  # no memory or no file left: as good as dead again
+                child.due = now + LONGEST_PAUSE_SECONDS
+                log.error("process_not_started", process=child.command.name, reason=str(error))  # noqa: TRY400 - structured
             return True
         if not child.alive:
             self._mourn(child, now)
@@ -249,7 +253,17 @@ class Supervisor:
         child.process.wait()
 
     def _write(self) -> None:
-        self._instance.write([_entry(child) for child in self._children.values()])
+        try:
+            self._instance.write([_entry(child) for child in self._children.values()])
+        except OSError as error:  # a full disk must not take the processes along
+            log.warning("processes_not_written", reason=str(error))
+
+    def _rotate(self) -> None:
+        try:
+            for child in self._children.values():
+                rotate(child.output, OUTPUT_BYTES)
+        except OSError as error:
+            log.warning("output_not_rotated", reason=str(error))
 
 
 def _entry(child: Child) -> Entry:

@@ -73,7 +73,7 @@ def up(
     began = time.monotonic()
     instance = Instance(settings.home)
     preflight.check_python()
-    preflight.check_home(settings.home)
+    preflight.check_writable(settings.home, "home", "DRYAD_HOME")
     with instance.claimed():
         _prepare(settings, instance, report)
         secrets = Secrets.create_or_read(settings.secrets_path)

@@ -30,7 +30,7 @@ def test_a_home_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
     with pytest.raises(Unavailable, match="cannot be written") as caught:
-        preflight.check_home(blocked / "home")
+        preflight.check_writable(blocked / "home", "home", "DRYAD_HOME")
     assert "DRYAD_HOME" in caught.value.next_step
 
 

@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from dryad.foundation import logs
-from dryad.foundation.errors import Conflict, Unavailable
+from dryad.foundation.errors import Conflict, Refused, Unavailable
 from dryad.platform.instance import Instance, born
+from dryad.platform.progress import failed, failure
 from dryad.platform.supervisor import Command, Supervisor, rotate
 from tests.servers import clean_environment, wait_for
 
@@ -154,8 +155,17 @@ def test_a_command_that_ends_returns_what_it_printed(supervisor: Supervisor) -> 
 def test_a_command_that_fails_or_hangs_is_told_with_its_last_line(supervisor: Supervisor) -> None:
     with pytest.raises(Unavailable, match="once failed: it broke"):
         supervisor.finish(command("once", "raise SystemExit('it broke')"), seconds=10)
-    with pytest.raises(Unavailable, match="once failed"):
+    with pytest.raises(Unavailable, match="once failed: it took longer than 1 s"):
         supervisor.finish(command("once", SLEEPS), seconds=1)
+
+
+def test_the_error_of_another_process_is_raised_as_it_was(supervisor: Supervisor) -> None:
+    told = failure(Refused("the database is newer", "Use a newer DRYAD."))
+    with pytest.raises(Refused, match="the database is newer") as caught:
+        supervisor.finish(command("once", f"raise SystemExit({told!r})"), seconds=10)
+    assert caught.value.next_step == "Use a newer DRYAD."
+    assert failed("Traceback") is None
+    assert failed('{"event": "x"}') is None
 
 
 def test_secrets_are_not_in_the_arguments_of_a_process(
@@ -191,6 +201,7 @@ import sys, time
 from pathlib import Path
 from dryad.foundation import logs
 from dryad.platform.instance import Instance
+from dryad.platform.progress import failed, failure
 from dryad.platform.supervisor import Command, Supervisor
 home = Path(sys.argv[1])
 logs.configure(home / "logs", component="platform")
