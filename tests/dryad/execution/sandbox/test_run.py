@@ -5,17 +5,8 @@ import asyncio
 import pytest
 
 from dryad.execution.sandbox import ladder
-from dryad.execution.sandbox.port import Limits, Sandbox, SandboxRequest
+from dryad.execution.sandbox.port import Limits, SandboxRequest
 from dryad.foundation.errors import InvalidRequest, Unavailable
-from tests import services
-
-
-@pytest.fixture(params=list(ladder.RUNGS))
-def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    status = ladder.examine(request.param)
-    if status.sandbox is None:
-        services.lack(status.name, status.reason)
-    return status.sandbox
 
 
 async def test_python_prints_and_exits_as_it_says(sandbox):
@@ -78,11 +69,10 @@ async def test_a_program_that_does_not_exist_is_an_exit_code_not_an_error(sandbo
 
 
 async def test_input_that_fills_the_disk_to_the_last_block_is_refused(sandbox):
+    if "disk" not in sandbox.guarantees:
+        pytest.skip("this rung does not bound the disk")
     files = {f"f{number}": b"x" for number in range(200)}
     request = SandboxRequest(code="pass", files=files, limits=Limits(disk_bytes=10_000))
-    if "disk" not in sandbox.guarantees:
-        assert (await sandbox.run(request)).exit_code == 0  # it bounds no disk, as it says
-        return
     with pytest.raises(InvalidRequest, match="disk"):
         await sandbox.run(request)
 
