@@ -92,8 +92,7 @@ class HybridOrchestrator:
     def _tier(self, task: Task, plan: Plan) -> Tier:
         known: dict[str, Tier] = {spec.name: spec.tier for spec in self._tools.list(task.tenant)}
         # An unknown tool is refused when it is called; for the decision it counts as the riskiest.
-        used: set[Tier] = {known.get(name, TIERS[-1]) for name in plan.tools}
-        return max(used, key=rank, default="read")
+        return TIERS[max((rank(known.get(name, TIERS[-1])) for name in plan.tools), default=0)]
 
 
 def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:

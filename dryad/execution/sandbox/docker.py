@@ -96,8 +96,8 @@ class DockerSandbox:
             read_only=True,
             security_opt=["no-new-privileges"],
             tmpfs={
-                layout.BOX: f"size={max(1, limits.disk_bytes // 4096) * 4096},nr_inodes={limits.disk_files + 5},"
-                f"exec,{private}",
+                layout.BOX: f"size={max(1, limits.disk_bytes // 4096) * 4096},"
+                f"nr_inodes={limits.disk_files + 5},exec,{private}",
                 "/dev/shm": f"size={_SHARED_BYTES},nr_inodes=64,{private}",  # noqa: S108 - inside
             },
         )
