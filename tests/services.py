@@ -15,6 +15,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -32,9 +33,12 @@ def take_required(environ: dict[str, str] | os._Environ[str]) -> frozenset[str]:
 
 def need(service: str, *, required: frozenset[str] | None = None) -> None:
     """Go on if `service` can be used; else skip with the reason, or fail where it is required."""
-    missing = _probe(service)
-    if not missing:
-        return
+    if missing := _probe(service):
+        lack(service, missing, required=required)
+
+
+def lack(service: str, missing: str, *, required: frozenset[str] | None = None) -> NoReturn:
+    """Skip the test for want of `service`, or fail it where the service is required."""
     if service in (_required if required is None else required):
         pytest.fail(f"{service} is required: {missing}", pytrace=False)
     pytest.skip(f"{service}: {missing}")

@@ -10,12 +10,16 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PRODUCT = ("dryad", "flows", "tasks", "blocks", "deployments")
 EVERYTHING = (*PRODUCT, "tests", "benchmarks", "docs")
+
+SLACK = 25
+"""An exception may allow a little more than there is, so that not every edit touches the list."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -49,15 +53,15 @@ Rule = Callable[[Source], Iterator[Finding]]
 
 
 def file_lines(source: Source) -> Iterator[Finding]:
-    """A file has at most 400 lines."""
+    """A file has at most 400 lines. Migrations are history and stay as they are."""
     lines = len(source.text.splitlines())
-    if lines > 400:
+    if lines > 400 and "migrations/versions" not in source.path:
         yield Finding(source.path, f"{lines} lines", lines)
 
 
 def function_lines(source: Source) -> Iterator[Finding]:
-    """A function has at most 50 lines; its docstring is free."""
-    for function in source.functions:
+    """A function has at most 50 lines; its docstring is free, and so are migrations."""
+    for function in source.functions if "migrations/versions" not in source.path else ():
         first, last = function.body[0], function.end_lineno or function.lineno
         lines = last - function.lineno + 1
         if ast.get_docstring(function) is not None:
@@ -91,12 +95,16 @@ def environment(source: Source) -> Iterator[Finding]:
 
 
 def swallowed_error(source: Source) -> Iterator[Finding]:
-    """Nothing catches `BaseException` (a suspension is one); no broad error is dropped."""
+    """Nothing survives a `BaseException` (a suspension is one); no broad error is dropped."""
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ExceptHandler):
             caught = "BaseException" if node.type is None else ast.unparse(node.type)
+            last = ast.unparse(node.body[-1])
+            survives = last != "raise" and not last.startswith("os._exit(")
             inert = all(isinstance(line, ast.Pass | ast.Continue) for line in node.body)
-            if "BaseException" in caught or (inert and re.search(r"\bException\b", caught)):
+            if ("BaseException" in caught and survives) or (
+                inert and re.search(r"\bException\b", caught)
+            ):
                 yield Finding(source.path, f"drops {caught} in line {node.lineno}")
         elif isinstance(node, ast.With | ast.AsyncWith):
             managers = ", ".join(ast.unparse(item.context_expr) for item in node.items)
@@ -133,13 +141,13 @@ def synchronous_flow(source: Source) -> Iterator[Finding]:
 
 
 def silent_skip(source: Source) -> Iterator[Finding]:
-    """Tests are skipped by `tests.services.need` alone, so that CI can refuse it."""
+    """Tests are skipped by `tests.services.need` or for a platform, so that CI can refuse it."""
     if source.path == "tests/services.py":
         return
     for node in ast.walk(source.tree):
-        name = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
-        if re.fullmatch(r"pytest\.(mark\.)?(skip|skipif|importorskip)", name):
-            yield Finding(source.path, f"calls {name}")
+        call = ast.unparse(node) if isinstance(node, ast.Call | ast.Attribute) else ""
+        if re.match(r"pytest\.(mark\.)?(skip|skipif|importorskip)\((?!sys\.platform)", call):
+            yield Finding(source.path, f"calls {call}")
 
 
 RULES: dict[str, tuple[Rule, tuple[str, ...]]] = {
@@ -161,12 +169,14 @@ def sources(folders: tuple[str, ...]) -> Iterator[Source]:
             yield Source(path.relative_to(ROOT).as_posix(), path.read_text())
 
 
+def ratchet() -> list[dict[str, Any]]:
+    """Return the exceptions, each with its rule, place and reason."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["dryad"]["ratchet"]
+
+
 def allowed(rule: str) -> dict[str, int]:
     """Return what the ratchet lets pass of `rule`: place → amount."""
-    ratchet = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["dryad"]["ratchet"]
-    assert all(entry["why"] for entry in ratchet)
-    assert {entry["rule"] for entry in ratchet} <= RULES.keys()
-    return {e["where"]: e.get("allowed", 1) for e in ratchet if e["rule"] == rule}
+    return {e["where"]: e.get("allowed", 1) for e in ratchet() if e["rule"] == rule}
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -182,12 +192,13 @@ def test_the_house_keeps_its_rules_and_its_list_of_exceptions_shrinks(name: str)
     stale = [
         where
         for where, amount in exceptions.items()
-        if where not in found or found[where].amount < amount
+        if where not in found or found[where].amount < amount - SLACK
     ]
     assert not stale, f"the ratchet allows more than is needed: {stale}"
 
 
 LONG = "def f():\n    '''Say.\n\n    More.\n    '''\n" + "    x = 1\n" * 49
+LINUX = "@pytest.mark.skipif(sys.platform != 'linux', reason='')\n"
 EXAMPLES = [
     ("file-lines", "a.py", "x = 1\n" * 401, "x = 1\n" * 400),
     ("function-lines", "a.py", LONG + "    x = 1\n", LONG),
@@ -197,7 +208,12 @@ EXAMPLES = [
     ("environment", "a.py", "import os\nos.getenv('X')", "os = 1"),
     ("environment", "a.py", "from os import environ", "from os import getpid"),
     ("swallowed-error", "a.py", "try: f()\nexcept: g()", "try: f()\nexcept OSError: pass"),
-    ("swallowed-error", "a.py", "try: f()\nexcept BaseException: g()", None),
+    (
+        "swallowed-error",
+        "a.py",
+        "try: f()\nexcept BaseException: g()",
+        "try: f()\nexcept BaseException:\n  g()\n  raise",
+    ),
     (
         "swallowed-error",
         "a.py",
@@ -210,7 +226,7 @@ EXAMPLES = [
     ("twin", "a.py", "class A:\n  def put(self): ...\n  def put_async(self): ...", None),
     ("synchronous-flow", "a.py", "@flow(name='x')\ndef f(): ...", "@flow\nasync def f(): ..."),
     ("silent-skip", "a.py", "import pytest\npytest.importorskip('x')", "services.need('docker')"),
-    ("silent-skip", "a.py", "@pytest.mark.skipif(True)\ndef test_x(): ...", "@skip\ndef f(): ..."),
+    ("silent-skip", "a.py", "@pytest.mark.skipif(True)\ndef f(): ...", f"{LINUX}def f(): ..."),
 ]
 
 
@@ -219,6 +235,11 @@ def test_each_rule_finds_what_it_is_for(name: str, path: str, bad: str, good: st
     rule, _ = RULES[name]
     assert list(rule(Source(path, bad)))
     assert good is None or not list(rule(Source(path, good)))
+
+
+def test_every_exception_names_a_rule_and_a_reason():
+    assert {entry["rule"] for entry in ratchet()} <= {*RULES, "adapter"}
+    assert all(len(entry["why"]) > 20 for entry in ratchet())
 
 
 def test_every_rule_has_an_example():

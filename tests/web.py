@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,7 +16,8 @@ class Received:
     """What came in."""
 
     path: str
-    headers: dict[str, str]
+    headers: Message
+    """Names in any case."""
     body: Any
 
 
@@ -38,7 +40,7 @@ def serve(answer: Answer) -> Generator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-            received = Received(self.path, dict(self.headers), json.loads(body))
+            received = Received(self.path, self.headers, json.loads(body))
             with lock:
                 server.received.append(received)
                 number = len(server.received)

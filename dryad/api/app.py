@@ -9,12 +9,15 @@ from dryad.api import problems
 from dryad.api.edge import Edge
 from dryad.api.routes import (
     agents,
+    audit,
     consultations,
     decisions,
     health,
     keys,
     logs,
     memory,
+    policies,
+    stops,
     tasks,
     tenants,
     tools,
@@ -25,7 +28,20 @@ from dryad.runs import Runs
 
 VERSION = "v1"
 _ABOUT = "Ask for work, answer questions, look at everything. Errors are RFC 9457 problems."
-_RESOURCES = (tasks, decisions, consultations, agents, tools, memory, tenants, keys, logs)
+_RESOURCES = (
+    tasks,
+    decisions,
+    consultations,
+    agents,
+    tools,
+    memory,
+    policies,
+    stops,
+    tenants,
+    keys,
+    audit,
+    logs,
+)
 
 
 def create_app(services: Services, runs: Runs) -> FastAPI:

@@ -2,7 +2,6 @@
 
 import time
 from threading import Lock
-from typing import Any
 
 from dryad.api.meter import Meter
 from dryad.bootstrap import Services
@@ -10,8 +9,8 @@ from dryad.foundation.errors import DryadError
 from dryad.foundation.ids import TenantId
 from dryad.foundation.logs import get_logger
 from dryad.orchestration.review.questions import Case
-from dryad.orchestration.review.verdicts import WAKE_APPROVER
 from dryad.orchestration.tasks import Task
+from dryad.platform.rounds import wake
 from dryad.runs import Runs
 
 _PING_HOLDS = 2.0
@@ -56,9 +55,7 @@ class Edge:
     def wake(self, case: Case) -> None:
         """Let the run that waits for a closed case go on; else the keeper will."""
         try:
-            key = self.runs.state(case.run).pause_key or ""
-            if key.startswith(f"q{case.id}-"):
-                self.runs.resume(case.run, key, wake_answer(case))
+            wake(self.services, self.runs, case)
         except DryadError as error:
             log.warning("wake_postponed", case=case.id, tenant=case.tenant, reason=error.message)
 
@@ -81,12 +78,3 @@ class Edge:
                     fault = error.message
                 self._pinged = (time.monotonic(), fault)
             return self._pinged[1]
-
-
-def wake_answer(case: Case) -> dict[str, Any]:
-    """Return what the form of `case` takes but nobody counts as an answer."""
-    return {
-        "decision": f"{case.words[0]} #{case.id}",
-        "reason": "answered elsewhere",
-        "approver": WAKE_APPROVER,
-    }

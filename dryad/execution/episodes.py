@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from dryad.foundation.errors import InvalidRequest
 from dryad.foundation.ids import RunId
+from dryad.foundation.tools import Tier
 
 Decision = Literal["approve", "edit", "reject", "reply"]
 
@@ -100,7 +101,7 @@ class Question:
     """The key its verdict is given under."""
     tool: str
     version: str
-    tier: str
+    tier: Tier
     arguments: Mapping[str, Any]
     description: str
     untrusted: bool

@@ -31,7 +31,8 @@ Service = Literal[
 ]
 Provider = Literal["offline", "ollama", "openai", "anthropic"]
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+"""Seconds of each unit of a duration."""
 
 
 def _duration(value: object) -> object:
@@ -39,7 +40,7 @@ def _duration(value: object) -> object:
     if isinstance(value, str) and (
         match := re.fullmatch(r"([\d.]+)\s*(ms|s|m|h|d)", value.strip())
     ):
-        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+        return timedelta(seconds=float(match[1]) * UNITS[match[2]])
     return value
 
 
@@ -57,6 +58,7 @@ def _blank_is_unset(value: object) -> object:
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)]
 OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
+OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_unset)]
 
 
 def _setting(default: Any = ..., description: str = "", *, runbook: str = "", **limits: Any) -> Any:
@@ -71,10 +73,10 @@ class Settings(BaseModel):
 
     # where this installation lives
     home: Path = _setting(Path(".dryad"), "Embedded stores, secrets and sockets live here")
-    logs: Path | None = _setting(None, "Log files; default `logs/` beside the home")
-    secrets_dir: Path | None = _setting(None, "Secrets; default `<home>/secrets`")
-    audit_anchor: Path | None = _setting(
-        None, "Where audit heads are anchored; default a file in the home, which is weak"
+    logs: OptionalPath = _setting(None, "Log files; default `logs/` beside the home")
+    secrets_dir: OptionalPath = _setting(None, "Secrets; default `<home>/secrets`")
+    audit_anchor: OptionalPath = _setting(
+        None, "Directory of the audit heads; default in the home, which is weak"
     )
     host: str = _setting("127.0.0.1", "Address the API and the Prefect UI bind to")
     api_port: int = _setting(8000, "Port of the DRYAD API", ge=1, le=65535)

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NoReturn, cast
 
 from sqlalchemy import func, select, tuple_, update
@@ -17,44 +15,9 @@ from dryad.foundation.database.models import AgentRow, TaskRow, TenantRow
 from dryad.foundation.errors import Conflict, NotFound, Refused
 from dryad.foundation.ids import RunId, TaskId, TenantId, new_id
 from dryad.orchestration.requests import Request, TaskLimits, screen
-from dryad.orchestration.statuses import ENDS, End, Status, step_to
+from dryad.orchestration.standing import ENDS, End, Status, Task, step_to, task_of
 
 __all__ = ["ENDS", "Request", "Status", "Task", "TaskLimits", "Tasks"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """A task as recorded; `result` is there once it is done.
-
-    Attributes:
-        result: `{answer, citations, degraded, …}`.
-        run: The flow run that carries it, once one was made.
-        tokens: Spent so far, all agents.
-        replayed: `submit` found this task under the request's idempotency key.
-    """
-
-    id: TaskId
-    tenant: TenantId
-    text: str
-    context: dict[str, Any]
-    agent: str
-    budget: dict[str, Any]
-    requester: str
-    status: Status
-    reason: str
-    result: dict[str, Any] | None
-    run: RunId | None
-    tokens: int
-    cost_usd: float
-    created: datetime
-    updated: datetime
-    finished: datetime | None
-    replayed: bool = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will happen to it."""
-        return self.status in ENDS
 
 
 class Tasks:
@@ -98,7 +61,7 @@ class Tasks:
             row = session.get(TaskRow, task)
             if row is None or row.tenant != tenant:
                 _missing(task)
-            return _task(row)
+            return task_of(row)
 
     def find(self, task: TaskId) -> Task:
         """Return one task whosever it is: for runs, which know only its id.
@@ -107,13 +70,13 @@ class Tasks:
             NotFound: there is none.
         """
         with self._database.reading() as session:
-            return _task(session.get(TaskRow, task) or _missing(task))
+            return task_of(session.get(TaskRow, task) or _missing(task))
 
     def of_run(self, run: RunId) -> Task | None:
         """Return the task a flow run carries."""
         with self._database.reading() as session:
             row = session.scalars(select(TaskRow).where(TaskRow.run == run)).first()
-            return None if row is None else _task(row)
+            return None if row is None else task_of(row)
 
     def counts(self) -> dict[str, int]:
         """Return how many tasks of the installation stand how."""
@@ -132,7 +95,7 @@ class Tasks:
             .limit(limit)
         )
         with self._database.reading() as session:
-            return [_task(row) for row in session.scalars(query)]
+            return [task_of(row) for row in session.scalars(query)]
 
     def carried(self, *, limit: int = 1_000) -> list[Task]:
         """Return the tasks that have not ended and have a flow run, oldest first."""
@@ -144,7 +107,7 @@ class Tasks:
             .limit(limit)
         )
         with self._database.reading() as session:
-            return [_task(row) for row in session.scalars(query)]
+            return [task_of(row) for row in session.scalars(query)]
 
     def sent(self, task: TaskId, run: RunId) -> None:
         """Record which flow run carries the task; saying the same twice is one.
@@ -282,7 +245,7 @@ class Tasks:
             query = query.where(tuple_(TaskRow.created, TaskRow.id) < (last.created, last.id))
         query = query.order_by(TaskRow.created.desc(), TaskRow.id.desc()).limit(limit)
         with self._database.reading() as session:
-            return [_task(row) for row in session.scalars(query)]
+            return [task_of(row) for row in session.scalars(query)]
 
     # -- helpers
 
@@ -296,7 +259,7 @@ class Tasks:
                         " which asks for something else",
                         "Use a new key for a new task.",
                     )
-                return _task(row, replayed=True)
+                return task_of(row, replayed=True)
             _admit(session, request)
             row = self._row(request, wanted)
             session.add(row)
@@ -309,7 +272,7 @@ class Tasks:
                 data={"digest": wanted, "agent": row.agent, "budget": row.budget},
                 session=session,
             )
-            return _task(row)
+            return task_of(row)
 
     def _row(self, request: Request, wanted: str) -> TaskRow:
         now, task = self._clock(), new_id("task")
@@ -342,7 +305,7 @@ class Tasks:
             # The clock may be set back; a task's times never are.
             row.updated = max(self._clock(), row.updated)
             change(row)
-            return _task(row)
+            return task_of(row)
 
     def _joined(self, session: Session | None) -> AbstractContextManager[Session]:
         return self._database.transaction() if session is None else nullcontext(session)
@@ -381,25 +344,3 @@ def _carry(row: TaskRow, run: RunId) -> None:
 
 def _missing(task: TaskId) -> NoReturn:
     raise NotFound(f"there is no task {task[:80]!r}", "Run `dryad tasks list`.")
-
-
-def _task(row: TaskRow, *, replayed: bool = False) -> Task:
-    return Task(
-        id=TaskId(row.id),
-        tenant=TenantId(row.tenant),
-        text=row.text,
-        context=row.context,
-        agent=row.agent,
-        budget=row.budget,
-        requester=row.requester,
-        status=cast("Status", row.status),
-        reason=row.reason,
-        result=row.result,
-        run=None if row.run is None else RunId(row.run),
-        tokens=row.tokens,
-        cost_usd=row.cost_usd,
-        created=row.created,
-        updated=row.updated,
-        finished=row.finished,
-        replayed=replayed,
-    )

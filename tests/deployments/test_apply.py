@@ -1,4 +1,4 @@
-"""Registration, run as `dryad up` runs it, against a real Prefect server."""
+"""Registration against a real Prefect server; in this process, where another adds nothing."""
 
 import subprocess
 import sys
@@ -8,10 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+from deployments import apply as registration
+from dryad.foundation.errors import Conflict, InvalidRequest
 from tests.servers import PrefectServer
 
-HERE = Path(__file__).parent
+FILE = Path(__file__).with_name("prefect.yaml")
 NOTE = "write-note/on-demand"
 Apply = Callable[..., list[str]]
 
@@ -31,20 +34,15 @@ def command(*arguments: str) -> list[str]:
 
 
 @pytest.fixture
-def apply(prefect_server: PrefectServer, tmp_path: Path, prefect: httpx.Client) -> Apply:
-    def run(file: Path = HERE / "prefect.yaml", *options: str) -> list[str]:
-        done = subprocess.run(
-            command(str(file), *options),
-            env=prefect_server.environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return sorted(done.stdout.splitlines())
+def apply(prefect_server: PrefectServer, prefect: httpx.Client) -> Generator[Apply]:
+    def run(file: Path = FILE, *, reset_schedules: bool = False) -> list[str]:
+        found = registration.apply(file, reset_schedules=reset_schedules)
+        return sorted(f"{outcome} {name}" for name, outcome in found)
 
-    return run
+    with temporary_settings(
+        {PREFECT_API_URL: prefect_server.url, PREFECT_API_AUTH_STRING: prefect_server.auth}
+    ):
+        yield run
 
 
 def deployment(prefect: httpx.Client, name: str = NOTE) -> dict[str, Any]:
@@ -58,7 +56,7 @@ def active(row: dict[str, Any]) -> dict[str, bool]:
 def changed(tmp_path: Path) -> Path:
     """The same file with another description, so that its digest differs."""
     file = tmp_path / "changed.yaml"
-    text = (HERE / "prefect.yaml").read_text()
+    text = FILE.read_text()
     file.write_text(text.replace("    tags: [example]", "    tags: [example, changed]"))
     return file
 
@@ -106,7 +104,7 @@ def test_resetting_schedules_wakes_what_was_paused(apply: Apply, prefect: httpx.
     apply()
     row = deployment(prefect)
     prefect.patch(f"/deployments/{row['id']}", json={"paused": True}).raise_for_status()
-    assert f"registered {NOTE}" in apply(HERE / "prefect.yaml", "--reset-schedules")
+    assert f"registered {NOTE}" in apply(reset_schedules=True)
     assert not deployment(prefect)["paused"]
 
 
@@ -115,7 +113,7 @@ def test_two_registrations_at_once_end_as_one(
 ) -> None:
     started = [
         subprocess.Popen(
-            command(str(HERE / "prefect.yaml")),
+            command(str(FILE)),
             env=prefect_server.environment,
             cwd=tmp_path,
             stdout=subprocess.PIPE,
@@ -142,7 +140,7 @@ def test_prefect_deploy_registers_the_same_set(
     prefect.delete(f"/deployments/{ours['id']}").raise_for_status()
     subprocess.run(
         [sys.executable, "-P", "-m", "prefect", "--no-prompt", "deploy", "--all",
-         "--prefect-file", str(HERE / "prefect.yaml")],
+         "--prefect-file", str(FILE)],
         env=prefect_server.environment,
         cwd=tmp_path,
         check=True,
@@ -164,32 +162,35 @@ def test_prefect_deploy_registers_the_same_set(
     ],
 )
 def test_a_bad_entry_is_refused_before_anything_is_registered(
-    prefect_server: PrefectServer,
-    prefect: httpx.Client,
-    tmp_path: Path,
-    entry: str,
-    complaint: str,
+    apply: Apply, prefect: httpx.Client, tmp_path: Path, entry: str, complaint: str
 ) -> None:
-    text = (HERE / "prefect.yaml").read_text()
     file = tmp_path / "bad.yaml"
+    text = FILE.read_text()
     file.write_text(f"{text}\n  - name: bad\n    work_pool: {{name: dryad}}\n    {entry}\n")
+    with pytest.raises(InvalidRequest, match=complaint):
+        apply(file)
+    assert prefect.post("/deployments/filter", json={}).json() == []
+
+
+def test_a_pool_of_another_type_is_left_alone_and_explained(
+    apply: Apply, prefect: httpx.Client
+) -> None:
+    prefect.post("/work_pools/", json={"name": "dryad", "type": "process"}).raise_for_status()
+    with pytest.raises(Conflict, match="of type 'process'") as caught:
+        apply()
+    assert "work-pool delete" in caught.value.next_step
+    assert prefect.get("/work_pools/dryad").json()["type"] == "process"
+
+
+def test_on_the_command_line_a_refusal_is_two_lines_and_a_status(
+    prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("name: bad\ndeployments: []\n")
     done = subprocess.run(
         command(str(file)), env=prefect_server.environment, cwd=tmp_path,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert complaint in done.stderr
-    assert prefect.post("/deployments/filter", json={}).json() == []
-
-
-def test_a_pool_of_another_type_is_left_alone_and_explained(
-    prefect_server: PrefectServer, prefect: httpx.Client, tmp_path: Path
-) -> None:
-    prefect.post("/work_pools/", json={"name": "dryad", "type": "process"}).raise_for_status()
-    done = subprocess.run(
-        command(str(HERE / "prefect.yaml")), env=prefect_server.environment, cwd=tmp_path,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "of type 'process'" in done.stderr
-    assert prefect.get("/work_pools/dryad").json()["type"] == "process"
+    assert "pull: []" in done.stderr
+    assert len(done.stderr.splitlines()) == 2

@@ -40,15 +40,15 @@ def stated(text: str) -> PerToken:
         InvalidRequest: not two amounts, or a negative one.
     """
     try:
-        price = PerToken(*(Decimal(part.strip()) for part in text.split(",", 1)))
-    except (InvalidOperation, TypeError):
-        price = None
-    if price is None or not (0 <= price.input < _MILLION and 0 <= price.output < _MILLION):
+        amounts = [Decimal(part.strip()) for part in text.split(",")]
+    except InvalidOperation:
+        amounts = []
+    if len(amounts) != 2 or not all(a.is_finite() and 0 <= a < _MILLION for a in amounts):
         raise InvalidRequest(
             f"a price is two amounts like '0.15,0.60', got {text[:40]!r}",
             "Set DRYAD_LLM_PRICE_USD_PER_MTOK to input,output in USD per million tokens.",
         )
-    return price
+    return PerToken(*amounts)
 
 
 def listed(provider: str, model: str) -> PerToken:

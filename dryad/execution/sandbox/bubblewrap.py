@@ -3,7 +3,7 @@
 import shutil
 from pathlib import PurePosixPath
 
-from dryad.execution.sandbox import identity, layout, supervise
+from dryad.execution.sandbox import identity, layout, process, supervise
 from dryad.execution.sandbox.orders import Setup
 from dryad.execution.sandbox.port import (
     GUARANTEES,
@@ -28,10 +28,10 @@ class BubblewrapSandbox:
     async def run(self, request: SandboxRequest) -> SandboxResult:
         """Run one request; see `Sandbox.run`."""
         refuse_unless(self.guarantees, request.needs, rung=self.name)
-        guest = await supervise.Guest.start(self._launch())
+        guest = await self._start()
         return await supervise.run(guest, request, supervise.order(request), rung=self.name)
 
-    def _launch(self) -> supervise.Launch:
+    async def _start(self) -> supervise.Guest:
         program = shutil.which("bwrap")
         if program is None:
             raise Unavailable("bwrap is not installed", "Install the package `bubblewrap`.")
@@ -44,15 +44,13 @@ class BubblewrapSandbox:
             "bounded": True,
             "measured": True,
             "alone": True,
+            "reply": 0,
         }
-        return supervise.Launch(
-            rung=self.name,
-            argv=(
-                program,
-                *_arguments(seen, user_namespace=not privileged),
-                *supervise.guest_command(),
-            ),
-            setup=setup,
+        arguments = _arguments(seen, user_namespace=not privileged)
+        return await process.start(
+            self.name,
+            [program, *arguments, *supervise.guest_command()],
+            setup,
             user=identity.nobody() if identity.is_root() and not privileged else None,
         )
 

@@ -8,12 +8,19 @@ from types import MappingProxyType
 from typing import Literal
 
 from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
+from dryad.execution.sandbox.docker import DockerSandbox
+from dryad.execution.sandbox.landlock import LandlockSandbox
 from dryad.execution.sandbox.namespaces import NamespaceSandbox
 from dryad.execution.sandbox.port import Limits, RungName, Sandbox, SandboxRequest
 from dryad.foundation.errors import Unavailable
 
 RUNGS: Mapping[RungName, Callable[[], Sandbox]] = MappingProxyType(
-    {"bubblewrap": BubblewrapSandbox, "namespaces": NamespaceSandbox}
+    {
+        "docker": DockerSandbox,
+        "bubblewrap": BubblewrapSandbox,
+        "namespaces": NamespaceSandbox,
+        "landlock": LandlockSandbox,
+    }
 )
 """Every rung, strongest first."""
 

@@ -1,6 +1,6 @@
 """Rung: namespaces the guest makes itself, with nothing installed."""
 
-from dryad.execution.sandbox import identity, layout, supervise
+from dryad.execution.sandbox import identity, layout, process, supervise
 from dryad.execution.sandbox.orders import Room, Setup
 from dryad.execution.sandbox.port import (
     GUARANTEES,
@@ -21,12 +21,12 @@ class NamespaceSandbox:
     async def run(self, request: SandboxRequest) -> SandboxResult:
         """Run one request; see `Sandbox.run`."""
         refuse_unless(self.guarantees, request.needs, rung=self.name)
-        guest = await supervise.Guest.start(self._launch())
+        guest = await self._start()
         # The process that waits outside the process namespace is counted in the user namespace.
         order = supervise.order(request, process_base=0 if identity.can_mount() else 1)
         return await supervise.run(guest, request, order, rung=self.name)
 
-    def _launch(self) -> supervise.Launch:
+    async def _start(self) -> supervise.Guest:
         seen = layout.layout()
         privileged = identity.can_mount()
         room: Room = {
@@ -43,10 +43,11 @@ class NamespaceSandbox:
             "bounded": True,
             "measured": True,
             "alone": True,
+            "reply": 0,
         }
-        return supervise.Launch(
-            rung=self.name,
-            argv=supervise.guest_command(),
-            setup=setup,
+        return await process.start(
+            self.name,
+            supervise.guest_command(),
+            setup,
             user=identity.nobody() if identity.is_root() and not privileged else None,
         )

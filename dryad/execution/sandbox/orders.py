@@ -30,6 +30,8 @@ class Setup(TypedDict):
     """Whether `box` is a file system of its own, in memory, of limited size."""
     alone: bool
     """Whether the guest is the first process of its process namespace."""
+    reply: int
+    """The descriptor the guest answers on."""
 
 
 class Bounds(TypedDict):

@@ -129,7 +129,7 @@ class SandboxRequest:
 
         Raises:
             InvalidRequest: not exactly one of code and command, a file name that is absolute,
-                climbs, collides or is no UTF-8, or too much input.
+                climbs, collides or is no UTF-8, or more input than the disk limit.
         """
         if bool(self.code) == bool(self.command):
             raise InvalidRequest("a sandbox request has either code or a command")
@@ -141,8 +141,11 @@ class SandboxRequest:
             raise InvalidRequest(f"the file name {SCRIPTS[self.language]} is taken by the code")
         self._check_folders()
         size = len(self.code) + sum(len(content) for content in self.files.values())
-        if size > MAX_INPUT_BYTES:
-            raise InvalidRequest(f"code and files are {size} bytes, at most {MAX_INPUT_BYTES}")
+        most = min(MAX_INPUT_BYTES, self.limits.disk_bytes)
+        if size > most:
+            raise InvalidRequest(
+                f"code and files are {size} bytes; disk limit and port allow {most}"
+            )
 
     def _check_folders(self) -> None:
         for name in self.files:

@@ -65,6 +65,16 @@ swapon syslog umount2 unshare userfaultfd vhangup vmsplice
 """Only an escape, or memory outside every bound, would need these."""
 
 
+CROWDED_FILES: Final = """
+chmod chown fchmod fchmodat fchmodat2 fchown fchownat futimesat lchown setpriority utime utimensat
+utimes
+"""
+"""Landlock does not stop these; where the host's files are within reach, they fail."""
+
+CROWDED_PROCESSES: Final = "sched_setaffinity sched_setparam sched_setscheduler"
+"""Allowed upon oneself alone where other processes are within reach, as is `prlimit64`."""
+
+
 class _Match(NamedTuple):
     """Holds when the low 32 bits of an argument, masked, equal a value."""
 
@@ -98,11 +108,11 @@ def _devices(argument: int) -> _Rule:
     return _Rule(tuple(_Match(argument, _FILE_KIND, kind) for kind in kinds), _REPORT, _ALLOW)
 
 
-def _rules(*, unix_sockets: bool) -> dict[str, _Rule]:
+def _rules(*, crowded: bool) -> dict[str, _Rule]:
     local = (_Match(0, _ALL, _AF_UNIX),)
-    return {
+    rules = {
         "clone": _Rule(tuple(_Match(0, bit, bit) for bit in _NAMESPACES), _REPORT, _ALLOW),
-        "socket": _Rule(local, _ALLOW if unix_sockets else _REFUSE, _REPORT),
+        "socket": _Rule(local, _REFUSE if crowded else _ALLOW, _REPORT),
         "socketpair": _Rule(local, _ALLOW, _REPORT),
         # A shared anonymous mapping keeps its pages after it shrank: memory no process shows.
         "mmap": _Rule((_Match(3, _SHARED_ANONYMOUS, _SHARED_ANONYMOUS),), _REFUSE, _ALLOW),
@@ -115,15 +125,20 @@ def _rules(*, unix_sockets: bool) -> dict[str, _Rule]:
             tuple(_Match(2, _ALL, option) for option in _BUFFER_SIZES), _REFUSE, _ALLOW
         ),
     }
+    if crowded:
+        oneself = _Rule((_Match(0, _ALL, 0),), _ALLOW, _REPORT)
+        rules |= dict.fromkeys(("prlimit64", *CROWDED_PROCESSES.split()), oneself)
+    return rules
 
 
 @cache
-def program(*, reporting: bool = True, unix_sockets: bool = True, machine: str = "") -> bytes:
+def program(*, reporting: bool = True, crowded: bool = False, machine: str = "") -> bytes:
     """Return the filter as an array of `struct sock_filter`.
 
     Args:
         reporting: Whether a listener will answer refusals worth a report; else they fail quietly.
-        unix_sockets: Whether sockets between the run's own processes may exist.
+        crowded: Whether the run sees this machine's files and processes: then sockets, changing
+            modes, owners and times of files, and touching another process fail as well.
         machine: As `uname -m` says; default this machine.
 
     Raises:
@@ -142,8 +157,10 @@ def program(*, reporting: bool = True, unix_sockets: bool = True, machine: str =
     if known.foreign_from is not None:
         code += [_step(_AT_LEAST, known.foreign_from, 0, 1), _step(_RETURN, _UNKNOWN)]
     plain = dict.fromkeys(ALLOWED.split(), _ALLOW) | dict.fromkeys(QUIET.split(), _REFUSE)
+    if crowded:
+        plain |= dict.fromkeys(CROWDED_FILES.split(), _REFUSE)
     plain |= dict.fromkeys(REPORTED.split(), report)
-    for name, rule in _rules(unix_sockets=unix_sockets).items():
+    for name, rule in _rules(crowded=crowded).items():
         if name in known.numbers:
             code += _conditional(known.numbers[name], rule, report)
     for name, verdict in plain.items():

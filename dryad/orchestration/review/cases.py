@@ -16,6 +16,7 @@ from dryad.foundation.audit import Audit
 from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
+from dryad.foundation.database.locks import lock
 from dryad.foundation.database.models import CaseRow
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import RunId, TaskId, TenantId
@@ -76,10 +77,11 @@ class Cases:
         Raises:
             Unavailable: the server that stores form answers is away.
         """
-        standing = self._standing(question)
-        if standing is not None:
-            return standing
-        case_id = self._opened(question, deadline or self._deadline)
+        case_id = self._asked(question)
+        if case_id is None:
+            if standing := self._standing(question):
+                return standing
+            case_id = self._opened(question, deadline or self._deadline)
         self._judge_stored(case_id)
         with self._database.transaction() as session:
             row = session.get_one(CaseRow, case_id, with_for_update=True)
@@ -251,17 +253,23 @@ class Cases:
                     return case
         return None
 
+    def _asked(self, question: Question) -> int | None:
+        with self._database.reading() as session:
+            return session.scalar(self._same(question))
+
+    def _same(self, question: Question) -> Select[tuple[int]]:
+        return select(CaseRow.id).where(
+            CaseRow.run == question.run,
+            CaseRow.member == question.member,
+            CaseRow.ordinal == question.ordinal,
+            CaseRow.digest == self.digest(question),
+        )
+
     def _opened(self, question: Question, deadline: timedelta) -> int:
         wanted, now = self.digest(question), self._clock()
         with self._database.transaction() as session:
-            found = session.scalar(
-                select(CaseRow.id).where(
-                    CaseRow.run == question.run,
-                    CaseRow.member == question.member,
-                    CaseRow.ordinal == question.ordinal,
-                    CaseRow.digest == wanted,
-                )
-            )
+            lock(session, f"case:{question.run}")
+            found = session.scalar(self._same(question))
             if found is not None:
                 return found
             row = CaseRow(

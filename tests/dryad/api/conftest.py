@@ -29,6 +29,7 @@ TENANT_SCOPES = tuple(scope for scope in SCOPES if scope != "operator")
 class House:
     """An installation that serves: its inside and its outside."""
 
+    environ: dict[str, str]
     settings: Settings
     services: Services
     url: str
@@ -74,7 +75,7 @@ def serving(
         thread.start()
         try:
             wait_for("the API", lambda: server.started)
-            yield House(settings, services, f"http://127.0.0.1:{settings.api_port}")
+            yield House(environ, settings, services, f"http://127.0.0.1:{settings.api_port}")
         finally:
             server.should_exit = True
             thread.join()

@@ -16,5 +16,7 @@ def test_many_writers_tear_no_letter_and_tenants_have_boxes_of_their_own(tmp_pat
         files = set(pool.map(write, range(40)))
     deliver(tmp_path / "box", TenantId("globex"), {"n": 0})
     (file,) = files
-    assert sorted(json.loads(line)["n"] for line in file.read_text().splitlines()) == list(range(40))
+    assert sorted(json.loads(line)["n"] for line in file.read_text().splitlines()) == list(
+        range(40)
+    )
     assert file.stat().st_mode & 0o077 == 0

@@ -1,7 +1,6 @@
 """One answer says who found what, and every source keeps its own number."""
 
 from dryad.execution.episodes import Done, Progress, Source
-
 from dryad.orchestration.decision import Seat
 from dryad.orchestration.findings import Finding, synthesise
 

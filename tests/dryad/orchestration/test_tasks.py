@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dryad.foundation.audit import Audit
 from sqlalchemy import select
 
+from dryad.foundation.audit import Audit
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import AgentRow, AuditRow, TaskRow, TenantRow
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
@@ -94,8 +94,8 @@ def deep(levels: int) -> dict[str, Any]:
         ({"context": {"a": [[{"b": {"__prefect_kind": "jinja"}}]]}}, "__prefect_kind"),
         ({"budget": {"tokens": 200_001}}, "at most 200,000"),
         ({"budget": {"tokens": 0}}, "above 0"),
-        ({"budget": {"tokens": 1.5}}, "number of tokens"),
-        ({"budget": {"tokens": True}}, "number of tokens"),
+        ({"budget": {"tokens": 1.5}}, "whole number"),
+        ({"budget": {"tokens": True}}, "whole number"),
         ({"budget": {"cost_usd": "1"}}, "must be a number"),
         ({"budget": {"euros": 1}}, "euros"),
         ({"agent": "No Such/Agent"}, "the agent must be"),

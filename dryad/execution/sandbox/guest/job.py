@@ -75,15 +75,13 @@ class Job:
         """
         started = time.monotonic()
         main, status = self._start()
-        ended = os.pidfd_open(main)
         self._poll.register(_CONTROL, select.POLLIN)
-        self._poll.register(ended, select.POLLIN)
+        ended = self._end_of(main)
         try:
             self._hear(status)
             self._watch(main, ended, started)
         finally:
             self.tree.kill(main)
-            os.close(ended)
         self._hear(status)
         self._disk_use()
         self._drain()
@@ -129,6 +127,15 @@ class Job:
                 looked = now
                 if self._broken(main, now - started):
                     return
+
+    def _end_of(self, main: int) -> int:
+        """Return a descriptor that tells when `main` ended, or -1: then the next look will."""
+        try:
+            ended = os.pidfd_open(main)
+        except OSError:  # an older container engine's filter does not know the call
+            return -1
+        self._poll.register(ended, select.POLLIN)
+        return ended
 
     def _handle(self, descriptor: int, event: int) -> None:
         if descriptor in self._streams:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from dryad.execution.sandbox.orders import Bounds, Order, Setup
 
-_CONTROL = 0
+
+_out = {"reply": 0}
 
 
 def main(stream: BinaryIO) -> None:
@@ -23,6 +24,7 @@ def main(stream: BinaryIO) -> None:
         setup: Setup = marshal.load(stream)
         if setup["room"] is not None:
             room.enter(setup["room"])
+        _out["reply"] = setup["reply"]
         tell("ready", b"")
         order: Order = marshal.load(stream)
         _serve(setup, order)
@@ -42,7 +44,7 @@ def tell(key: str, value: bytes) -> None:
     name = key.encode("utf-8", "replace")
     view = memoryview(b"".join([_length(name), name, _length(value), value]))
     while view:
-        view = view[os.write(_CONTROL, view) :]
+        view = view[os.write(_out["reply"], view) :]
 
 
 def _length(value: bytes) -> bytes:
@@ -51,6 +53,15 @@ def _length(value: bytes) -> bytes:
 
 def _serve(setup: Setup, order: Order) -> None:
     _settle(setup, order["bounds"])
+    box = setup["box"]
+    try:
+        _work(setup, order)
+    finally:
+        if not setup["measured"]:
+            files.remove(box)
+
+
+def _work(setup: Setup, order: Order) -> None:
     box = setup["box"]
     try:
         for folder in ("work", "tmp", "shm"):

@@ -5,6 +5,10 @@ import resource
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _KILL = 9
+_SOCKET_BYTES = 212_992
+"""The kernel's default bound of what one socket may hold (net.core.wmem_default)."""
+_FREE_SOCKETS = 32
+"""Sockets any program may have without being charged for their buffers."""
 
 
 class Tree:
@@ -26,11 +30,14 @@ class Tree:
     def look(self, *, main: int, extra_memory: int, limit: int) -> int:
         """Measure once; return the bytes of memory in use now, `extra_memory` included.
 
+        Sockets count as full: what waits in their buffers belongs to no process.
+
         The cheap sum counts pages shared after a fork once per process. Only when it passes
         `limit` is the exact, dearer share of each process asked for.
         """
         self._reap(main)
         pids = self.pids()
+        extra_memory += max(0, self._sockets(pids) - _FREE_SOCKETS) * _SOCKET_BYTES
         self.threads, memory, running = 0, extra_memory, {}
         for pid in pids:
             usage = _usage(pid)
@@ -66,6 +73,12 @@ class Tree:
             found += children
             waiting += children
         return found
+
+    def _sockets(self, pids: list[int]) -> int:
+        if self._alone:
+            with open("/proc/net/unix", "rb") as sockets:
+                return sum(1 for _ in sockets) - 1
+        return sum(_open_sockets(pid) for pid in pids)
 
     def kill(self, main: int) -> None:
         """Kill every process of the run and return when none is left."""
@@ -124,6 +137,19 @@ def _children(pid: int) -> list[int]:
         return []
     lines = (_read(f"/proc/{pid}/task/{thread}/children") for thread in threads)
     return [int(child) for line in lines for child in line.split()]
+
+
+def _open_sockets(pid: int) -> int:
+    """Count a process's sockets; one that hides its descriptors is charged for a whole table."""
+    count = 0
+    try:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            count += os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
+    except PermissionError:
+        return 256
+    except OSError:
+        pass
+    return count
 
 
 def _usage(pid: int) -> tuple[int, int, int] | None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from dryad.execution.steps import Approval
 from dryad.foundation.audit import Audit
-
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import TaskRow
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
@@ -246,3 +246,15 @@ def test_a_run_is_woken_until_it_was_seen_to_go_on(world: World):
     assert [c.id for c in world.cases.awaiting_wake()] == [case.id]
     world.cases.settle(QUESTION)
     assert world.cases.awaiting_wake() == []
+
+
+def test_a_call_approved_with_its_plan_is_not_asked_again_until_it_was_made(world: World):
+    plan = replace(QUESTION, member="decision-engine", action="the plan")
+    approved = world.cases.settle(plan)
+    assert world.cases.settle(replace(QUESTION, call={**CALL, "version": "2"})).verdict is None
+    world.cases.answer(ACME, approved.id, decision="approve", reason="fine", by="key:b")
+    assert world.cases.settle(QUESTION).id == approved.id
+    spend(world, approved.id, CALL, "s1")
+    again = world.cases.settle(replace(QUESTION, ordinal=2))
+    assert again.id != approved.id
+    assert again.verdict is None

@@ -1,0 +1,139 @@
+"""`dryad memory`: give agents something to find and cite, and look at what there is."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from dryad.cli.client import Api, api
+from dryad.cli.output import (
+    Json,
+    Tenant,
+    group,
+    print_fields,
+    print_json,
+    print_rows,
+    print_text,
+    say,
+    talkative,
+)
+from dryad.execution.memories import Document, Shelved
+from dryad.foundation.ids import TenantId
+
+if TYPE_CHECKING:
+    from dryad.memory.librarian import Librarian
+
+app = group("What agents can find and cite.")
+
+
+@app.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(help="A file, or a directory with all below it.")],
+    *,
+    category: Annotated[str, typer.Option()] = "documents",
+    trusted: Annotated[
+        bool, typer.Option("--trusted", help="Its words may be believed; needs the scope admin.")
+    ] = False,
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Read text files into long-term memory; done again, it changes nothing."""
+    from dryad.memory.ingest import Source, batches, survey  # noqa: PLC0415 - numpy behind it
+    from dryad.memory.ingest import ingest as shelve  # noqa: PLC0415
+
+    source = Source(
+        str(path.absolute()), category, "trusted" if trusted else "untrusted", name=path.name
+    )
+    found = survey(source)
+    outcomes = list(found.skipped)
+    with api(tenant) as client:
+        # It only shelves; here the shelf is at the other end of the API.
+        shelf = cast("Librarian", RemoteShelf(client))
+        for batch in batches(found.candidates):
+            outcomes += shelve(shelf, TenantId(tenant), source, root=found.root, candidates=batch)
+            if talkative():
+                say(f"{len(outcomes)} of {len(found.candidates) + len(found.skipped)}")
+    rows = [asdict(outcome) for outcome in sorted(outcomes, key=lambda outcome: outcome.path)]
+    print_rows(rows, ("path", "outcome", "passages", "reason"), as_json=as_json)
+    if all(row["outcome"] == "skipped" for row in rows):
+        say("nothing was read")
+        raise typer.Exit(1)
+
+
+@app.command()
+def search(
+    query: str,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 5,
+    category: Annotated[str, typer.Option()] = "",
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Find passages that share words with the query, best first."""
+    with api(tenant) as client:
+        found = client.items("api/v1/memory/search", q=query, limit=limit, category=category)
+    if as_json:
+        print_json(found)
+        return
+    for passage in found:
+        where = f"{passage['origin']} [{passage['start']}, {passage['stop']})"
+        print_text(f"{passage['score']:.2f}  {passage['title']} · {passage['section']}  {where}")
+        print_text(f"      {' '.join(passage['text'].split())[:300]}\n")
+
+
+@app.command("list")
+def list_documents(
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    after: Annotated[str, typer.Option(help="The last document of the page before.")] = "",
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """List documents, oldest first."""
+    with api(tenant) as client:
+        found = client.items("api/v1/memory/documents", limit=limit, after=after)
+    print_rows(found, ("id", "title", "category", "provenance", "origin"), as_json=as_json)
+
+
+@app.command()
+def show(document: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
+    """Show one document."""
+    with api(tenant) as client:
+        found = client.get(f"api/v1/memory/documents/{document}")
+    if as_json:
+        print_json(found)
+        return
+    passages = found.pop("passages")
+    print_fields(found, as_json=False)
+    for _, _, text in passages:
+        print_text(f"\n{text}")
+
+
+@app.command()
+def forget(document: str, *, tenant: Tenant = "") -> None:
+    """Remove a document and its passages for good."""
+    with api(tenant) as client:
+        client.delete(f"api/v1/memory/documents/{document}")
+    say(f"{document} is gone; backups made earlier still hold it")
+
+
+class RemoteShelf:
+    """The Librarian's shelf, reached through the API."""
+
+    def __init__(self, client: Api) -> None:
+        self._client = client
+
+    def shelve_all(
+        self, _tenant: TenantId, documents: Sequence[Document], *, replace: bool = False
+    ) -> list[Shelved]:
+        """Send each document; the key or `--tenant` says whose it is."""
+        answers = [
+            self._client.post(
+                "api/v1/memory/documents",
+                {**asdict(document), "agent": document.agent or None, "replace": replace},
+            )
+            for document in documents
+        ]
+        return [Shelved(**answer) for answer in answers]

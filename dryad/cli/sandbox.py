@@ -1,0 +1,87 @@
+"""`dryad sandbox`: run code where it can do no harm, here and without a running API."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dryad.cli.output import Json, ListGroup, group, print_json, print_rows, say
+from dryad.foundation import settings as reader
+
+
+class _StatusGroup(ListGroup):
+    default = "status"
+
+
+app = group("Run code where it can do no harm.", _StatusGroup)
+
+
+@app.command()
+def status(*, as_json: Json = False) -> None:
+    """Prove each rung of the ladder by a run, strongest first; exit 1 when none works."""
+    from dryad.execution.sandbox.ladder import survey  # noqa: PLC0415 - bootstrap chooses, this looks
+
+    rungs = [
+        {
+            "rung": rung.name,
+            "works": rung.sandbox is not None,
+            "guarantees": sorted(rung.sandbox.guarantees) if rung.sandbox else [],
+            "reason": rung.reason,
+        }
+        for rung in survey()
+    ]
+    columns = ("rung", "works", "reason" if not as_json else "guarantees")
+    print_rows(rungs, columns, as_json=as_json)
+    if not any(rung["works"] for rung in rungs):
+        raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="A .py or .sh file.", exists=True, dir_okay=False)],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Put the files it made below this directory.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a script; its output is printed, and it ends as the script ended."""
+    from dryad.execution.sandbox.ladder import choose  # noqa: PLC0415 - as above
+    from dryad.execution.sandbox.port import Limits, SandboxRequest  # noqa: PLC0415
+
+    settings, _ = reader.load()
+    seconds = settings.sandbox_time.total_seconds()
+    limits = Limits(
+        wall_seconds=seconds, cpu_seconds=seconds, memory_bytes=settings.sandbox_memory_bytes
+    )
+    language = "shell" if file.suffix == ".sh" else "python"
+    request = SandboxRequest(code=file.read_text(), language=language, limits=limits)
+    result = asyncio.run(choose(settings.sandbox).run(request))
+    if out is not None:
+        for name, content in result.files.items():
+            target = out / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    if as_json:
+        print_json(
+            {
+                "exit_code": result.exit_code,
+                "stdout": result.stdout,
+                "stderr": result.stderr,
+                "files": {name: len(content) for name, content in result.files.items()},
+                "wall_seconds": result.wall_seconds,
+                "cpu_seconds": result.cpu_seconds,
+                "peak_memory_bytes": result.peak_memory_bytes,
+                "violations": result.violations,
+                "notes": result.notes,
+                "rung": result.rung,
+            }
+        )
+    else:
+        sys.stdout.write(result.stdout)
+        sys.stderr.write(result.stderr)
+        for note in (*result.violations, *result.notes):
+            say(f"sandbox ({result.rung}): {note}")
+    raise typer.Exit(0 if result.ok else 1)

@@ -1,0 +1,89 @@
+"""Rung: Landlock, seccomp and resource limits, where no namespace can be had."""
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from dryad.execution.sandbox import identity, layout, process, supervise
+from dryad.execution.sandbox.guest import kernel
+from dryad.execution.sandbox.orders import Fence, Setup
+from dryad.execution.sandbox.port import (
+    GUARANTEES,
+    Guarantee,
+    RungName,
+    SandboxRequest,
+    SandboxResult,
+    refuse_unless,
+)
+from dryad.foundation.errors import Unavailable
+
+_VERSION = 6
+"""The first version that also stops signals and abstract sockets; Linux 6.12."""
+
+
+class LandlockSandbox:
+    """A process of this machine among others, fenced in by the kernel.
+
+    Names and sizes of host files stay visible, and the run's directory is on the host's disk.
+    Changing modes, owners and times of files fails everywhere, its own directory included.
+
+    Raises:
+        Unavailable: the kernel has no Landlock, too old a one, or does not list child processes.
+    """
+
+    name: RungName = "landlock"
+
+    def __init__(self) -> None:
+        version = kernel.landlock_version()
+        if version < _VERSION:
+            found = f"version {version}" if version else "no Landlock"
+            raise Unavailable(f"this kernel has {found}; version {_VERSION} is needed (Linux 6.12)")
+        own = Path(f"/proc/self/task/{threading.get_native_id()}/children")
+        if not own.exists():
+            raise Unavailable(f"this kernel does not list child processes ({own})")
+        self._alien = identity.is_root() and identity.strangers_reach_python()
+        lacking: set[Guarantee] = {"host_names", "disk"}
+        if identity.is_root() and not self._alien:
+            # The interpreter is readable by root alone, whom RLIMIT_NPROC does not bind.
+            lacking.add("processes")
+        self.guarantees: frozenset[Guarantee] = frozenset(GUARANTEES) - lacking
+
+    async def run(self, request: SandboxRequest) -> SandboxResult:
+        """Run one request; see `Sandbox.run`."""
+        refuse_unless(self.guarantees, request.needs, rung=self.name)
+        become = identity.nobody() if self._alien else None
+        box = tempfile.mkdtemp(prefix="dryad-box-")
+        try:
+            if become is not None:
+                os.chown(box, become, become)
+            setup: Setup = {
+                "room": None,
+                "become": become,
+                "box": box,
+                "bounded": False,
+                "measured": False,
+                "alone": False,
+                "reply": 0,
+            }
+            guest = await process.start(self.name, supervise.guest_command(), setup)
+            order = supervise.order(
+                request,
+                box=box,
+                python=sys.executable,
+                fence=_fence(box),
+                crowded=True,
+                process_base=0 if identity.is_root() else identity.threads_of_ours(),
+            )
+            return await supervise.run(guest, request, order, rung=self.name)
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, box, ignore_errors=True))
+
+
+def _fence(box: str) -> Fence:
+    read = [source for source, _ in layout.layout().binds]
+    read += ["/dev/random", "/dev/urandom"]
+    return {"read": read, "write": [box, "/dev/null", "/dev/full"]}

@@ -1,0 +1,105 @@
+"""What the processes of an installation find in their environment.
+
+Secrets travel here and never in arguments, which every user of the machine can read. What the
+person at the terminal has set for another installation or another Prefect does not get through.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pydantic import SecretStr
+
+from dryad.foundation.secrets import Secrets
+from dryad.foundation.settings import Settings, runbook_name
+
+Environment = dict[str, str]
+
+
+def inherited() -> Environment:
+    """Return this process's environment without any setting of DRYAD or Prefect."""
+    older = {runbook_name(field) for field in Settings.model_fields}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in older and not name.startswith(("DRYAD_", "PREFECT_"))
+    }
+
+
+def exported(settings: Settings) -> Environment:
+    """Return the variables from which `settings.load` reads exactly these settings.
+
+    A `.env` that was found where `dryad up` was called is not found where its processes work.
+    """
+    always = {"home", "logs", "secrets_dir", "audit_anchor"}
+    return {
+        f"DRYAD_{field.upper()}": _text(value)
+        for field, known in Settings.model_fields.items()
+        if (value := getattr(settings, field)) is not None
+        and (field in always or value != known.default)
+    }
+
+
+def prefect_client(settings: Settings, secrets: Secrets) -> Environment:
+    """Return what points a program at this installation's Prefect server, and lets it in."""
+    return {
+        "PREFECT_HOME": str(settings.home / "prefect"),
+        "PREFECT_API_URL": settings.prefect_url,
+        "PREFECT_API_AUTH_STRING": secrets.prefect_auth,
+        # Without this, a program that cannot reach the server starts one of its own.
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def prefect_worker(settings: Settings, secrets: Secrets) -> Environment:
+    """Return what a worker needs: to be let in, and how often to ask for work."""
+    poll = settings.worker_poll.total_seconds()
+    return prefect_client(settings, secrets) | {"PREFECT_WORKER_QUERY_SECONDS": f"{poll:g}"}
+
+
+def prefect_server(settings: Settings, secrets: Secrets) -> Environment:
+    """Return what makes the server this installation's own, closed to everybody else.
+
+    Prefect lets any page of any origin call its API unless told otherwise, so only the server's
+    own UI may, and only with the password.
+    """
+    return prefect_client(settings, secrets) | {
+        "PREFECT_SERVER_API_AUTH_STRING": secrets.prefect_auth,
+        "PREFECT_SERVER_ENCRYPTION_KEY": secrets.prefect_encryption_key,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(_own_origins(settings)),
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": _prefect_database(settings),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    }
+
+
+def _own_origins(settings: Settings) -> list[str]:
+    hosts = {"127.0.0.1", "localhost", settings.host} - {"0.0.0.0", "::", ""}  # noqa: S104 - removed
+    return sorted(f"http://{host}:{settings.prefect_port}" for host in hosts)
+
+
+def _prefect_database(settings: Settings) -> str:
+    if settings.prefect_database_url is None:
+        return f"sqlite+aiosqlite:///{settings.home / 'prefect' / 'prefect.db'}"
+    url = settings.prefect_database_url.get_secret_value()
+    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+asyncpg://", url)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case timedelta():
+            return f"{value.total_seconds():.6f}s"
+        case frozenset():
+            return ",".join(sorted(map(str, value)))  # pyright: ignore[reportUnknownArgumentType]
+        case _:
+            return str(value)
+
+
+def joined(*parts: Mapping[str, str]) -> Environment:
+    """Return one environment; later parts win."""
+    return {name: value for part in parts for name, value in part.items()}
