@@ -66,6 +66,16 @@ def choose_adapters(settings: Settings) -> dict[str, str]:
     return {"sandbox": rung, "recent": "embedded", "index": "embedded"}
 
 
+def choose_sandbox(settings: Settings) -> Sandbox:
+    """Return the sandbox the settings ask for, without an installation; see `ladder.choose`."""
+    return ladder.choose(settings.sandbox)
+
+
+def sandboxes() -> list[ladder.RungStatus]:
+    """Prove every rung of the sandbox's ladder on this machine, strongest first."""
+    return ladder.survey()
+
+
 class Services:
     """The services of one process. Make it after a fork, never before; close it at the end."""
 

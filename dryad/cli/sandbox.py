@@ -21,7 +21,7 @@ app = group("Run code where it can do no harm.", _StatusGroup)
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Prove each rung of the ladder by a run, strongest first; exit 1 when none works."""
-    from dryad.execution.sandbox.ladder import survey  # noqa: PLC0415 - bootstrap chooses, this looks
+    from dryad.bootstrap import sandboxes  # noqa: PLC0415 - everything hangs on it
 
     rungs = [
         {
@@ -30,7 +30,7 @@ def status(*, as_json: Json = False) -> None:
             "guarantees": sorted(rung.sandbox.guarantees) if rung.sandbox else [],
             "reason": rung.reason,
         }
-        for rung in survey()
+        for rung in sandboxes()
     ]
     columns = ("rung", "works", "reason" if not as_json else "guarantees")
     print_rows(rungs, columns, as_json=as_json)
@@ -48,7 +48,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a script; its output is printed, and it ends as the script ended."""
-    from dryad.execution.sandbox.ladder import choose  # noqa: PLC0415 - as above
+    from dryad.bootstrap import choose_sandbox  # noqa: PLC0415 - as above
     from dryad.execution.sandbox.port import Limits, SandboxRequest  # noqa: PLC0415
 
     settings, _ = reader.load()
@@ -58,7 +58,7 @@ def run(
     )
     language = "shell" if file.suffix == ".sh" else "python"
     request = SandboxRequest(code=file.read_text(), language=language, limits=limits)
-    result = asyncio.run(choose(settings.sandbox).run(request))
+    result = asyncio.run(choose_sandbox(settings).run(request))
     if out is not None:
         for name, content in result.files.items():
             target = out / name

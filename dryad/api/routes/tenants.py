@@ -46,5 +46,8 @@ def show(tenant_id: Ref, access: Admin) -> TenantOut:
 
 @router.post("", status_code=201)
 def create(body: TenantIn, access: Operator) -> TenantOut:
-    """Add a tenant."""
-    return TenantOut.model_validate(access.edge.services.tenants.create(body.id, body.name))
+    """Add a tenant, with the built-in tools and agents."""
+    services = access.edge.services
+    made = services.tenants.create(body.id, body.name)
+    services.provide_tenant(made.id)
+    return TenantOut.model_validate(made)

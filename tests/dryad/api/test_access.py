@@ -83,4 +83,5 @@ def test_keys_and_tenants_of_others_do_not_exist(
     assert everybody == ["acme", "default", "globex"]
     made = operator.post("/api/v1/tenants", json={"id": "new", "name": "New"})
     assert (made.status_code, made.json()["status"]) == (201, "active")
+    assert operator.get("/api/v1/agents", params={"tenant": "new"}).json()["items"]
     is_problem(operator.post("/api/v1/tenants", json={"id": "new", "name": "New"}), 409, "conflict")
