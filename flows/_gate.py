@@ -46,6 +46,6 @@ async def ask(question: Question, *, seconds: int) -> Case:
 def _form(case: Case) -> type[RunInput]:
     base = EditableAnswer if "edit" in case.words else Answer
     options = tuple(f"{word} #{case.id}" for word in case.words)
-    decision = (Literal[options], Field(title="Decision"))
+    decision: Any = (Literal[options], Field(title="Decision"))
     model = create_model("Answer", __base__=base, decision=decision)
     return model.with_initial_data(description=case.brief)

@@ -5,12 +5,13 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dryad.execution.episodes import Asks, Done, Episode, Verdict
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, State
+from prefect.states import Cancelled, Completed
 from pydantic import BaseModel, Field
 
+from dryad.execution.episodes import Asks, Done, Episode, Verdict
 from dryad.foundation.errors import DryadError, InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import RunId
 from dryad.orchestration.decision import Decision, Seat
@@ -64,8 +65,8 @@ class Briefing:
 
 
 def _run_name() -> str:
-    request: dict[str, Any] = flow_run.parameters["request"]
-    return request.get("task_id") or f"form-{str(flow_run.id)[:8]}"
+    request: TaskForm = flow_run.parameters["request"]
+    return request.task_id or f"form-{str(flow_run.id)[:8]}"
 
 
 @flow(name="orchestrate-task", flow_run_name=_run_name)

@@ -12,11 +12,11 @@ import os
 import socket
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from prefect import task
 from prefect.runtime import flow_run
@@ -84,13 +84,25 @@ async def carried() -> AsyncGenerator[Carried]:
         _release(lease)
 
 
+class Decorator(Protocol):
+    """Makes a function a step; sync or async, the step is awaited."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Callable[P, Coroutine[Any, Any, R]]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+
+
 def step(
     path: str,
     *,
     shown_as: str = "",
     policy: dict[str, Any] = HEALING,
     recorded: Callable[[Any], bool] = lambda _outcome: True,
-) -> Callable[[Callable[P, R]], Callable[P, Awaitable[R]]]:
+) -> Decorator:
     """Make a plain function (sync, or async) a recorded step of a run, shown as a Prefect task.
 
     Its arguments and its outcome are JSON by their annotations. An argument called `member` makes
@@ -103,20 +115,20 @@ def step(
         recorded: Whether an outcome is final; one that is not is looked for again next time.
     """
 
-    def decorate(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
         signature = inspect.signature(function, eval_str=True)
-        outcome_type: TypeAdapter[R] = TypeAdapter(signature.return_annotation)
+        outcome_type: TypeAdapter[Any] = TypeAdapter(signature.return_annotation)
 
         @functools.wraps(function)
-        async def shown(*args: P.args, **kwargs: P.kwargs) -> R:
+        async def shown(*args: Any, **kwargs: Any) -> Any:
             if inspect.iscoroutinefunction(function):
-                return cast("R", await function(*args, **kwargs))
+                return await function(*args, **kwargs)
             return await asyncio.to_thread(function, *args, **kwargs)
 
         as_task = task(name=path, task_run_name=shown_as or path, **policy)(shown)
 
         @functools.wraps(function)
-        async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        async def call(*args: Any, **kwargs: Any) -> Any:
             run, journal = carried_run(), services().journal
             inputs = to_jsonable_python(dict(signature.bind(*args, **kwargs).arguments))
             place = f"{path}/{inputs['member']}" if "member" in inputs else path

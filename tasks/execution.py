@@ -67,7 +67,7 @@ class ShownTools(GrantedTools):
         return await call_tool(step, permit, self.errand)
 
 
-@task(name="tool", task_run_name="{step}", **PLAIN)
+@task(name="tool", task_run_name="{permit.spec.name}", **PLAIN)
 async def call_tool(step: str, permit: Permit, errand: Errand) -> ToolOutcome:
     """Make one permitted call; tried once, for the agent loop knows what a retry may do."""
     return await services().toolbox.run(step, permit, errand)

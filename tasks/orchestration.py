@@ -98,7 +98,10 @@ def conclude(task: Task, findings: list[Finding]) -> Task:
         usage = finding.done.usage
         dryad.tasks.usage(task.id, tokens=usage.tokens, cost_usd=float(usage.cost_usd))
         dryad.agents.finished(
-            task.tenant, finding.seat.agent, finding.done.status == "done", usage.tokens
+            task.tenant,
+            finding.seat.agent,
+            success=finding.done.status == "done",
+            tokens=usage.tokens,
         )
     dryad.forces.resolve(task.id, [(f.seat.member, f.to_json()) for f in findings])
     stopped = [finding for finding in findings if finding.done.status == "stopped"]

@@ -51,7 +51,7 @@ def register(
     with api(tenant) as client:
         made = client.post("api/v1/agents", body)
     print_fields(made, as_json=as_json)
-    say(f"let it call a tool with `dryad tools grant TOOL {agent}`")
+    say(f"let it call a tool with `dryad tools grant {agent} TOOL`")
 
 
 @app.command("set-status")

@@ -1,7 +1,9 @@
 """`dryad up`, `down`, `status`, `env`, `keeper`: the processes of this installation."""
 
 import json
+import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +21,7 @@ app = group("The processes of this installation.")
 @app.command()
 def up(
     *,
-    detach: Annotated[bool, typer.Option("--detach", help="Return once all is up.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Return once all is ready.")] = False,
     demo: Annotated[
         bool, typer.Option("--demo", help="Read the documentation and submit three tasks.")
     ] = False,
@@ -29,49 +31,46 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start this installation: Prefect, API, keeper, worker."""
-    from dryad.platform.up import up as start  # noqa: PLC0415 - only the processes need it
+    from dryad.platform import up as platform  # noqa: PLC0415 - processes, databases: not for help
 
     settings, _ = load()
-
-    def report(progress: "Progress") -> None:
-        if as_json:
-            sys.stdout.write(json.dumps(asdict(progress)) + "\n")
-            sys.stdout.flush()
-        else:
-            _say_step(settings, progress)
-
-    start(settings, detach=detach, demo=demo, reset_schedules=reset_schedules, report=report)
+    platform.up(
+        settings,
+        detach=detach,
+        demo=demo,
+        reset_schedules=reset_schedules,
+        report=_reporter(settings, as_json=as_json),
+    )
+    if detach:
+        say("it goes on in the background; stop it with `dryad down`")
 
 
 @app.command()
 def down(*, as_json: Json = False) -> None:
     """Stop this installation in order."""
-    from dryad.platform.up import down as stop  # noqa: PLC0415 - as above
+    from dryad.platform import up as platform  # noqa: PLC0415 - as above
 
     settings, _ = load()
-    say("stopping; runs that work may reach their end first")
-    stopped = stop(settings)
-    if as_json:
-        sys.stdout.write(json.dumps({"stopped": stopped}) + "\n")
+    stopped = platform.down(settings, report=_reporter(settings, as_json=as_json))
     say("everything is stopped" if stopped else "nothing was running")
 
 
 @app.command()
 def status(*, as_json: Json = False) -> None:
-    """Show which processes of this installation run; exit 1 when not all do."""
-    from dryad.platform.up import status as look  # noqa: PLC0415 - as above
+    """Show which processes of this installation run."""
+    from dryad.platform import up as platform  # noqa: PLC0415 - as above
 
     settings, _ = load()
-    found = look(settings)
-    rows = [
-        asdict(process) | {"age_seconds": round(process.age_seconds)}
-        for process in found
-    ]  # fmt: skip
-    columns = ("name", "state", "pid", "age_seconds", "restarts", "port")
+    rows = [asdict(process) for process in platform.status(settings)]
+    for row in rows:
+        row["age_seconds"] = round(row["age_seconds"], 1)
+    columns = ("name", "state", "pid", "port", "age_seconds", "restarts")
     print_rows(rows, columns, as_json=as_json)
-    if not found:
-        say("nothing runs; start it with `dryad up`")
-    if not found or any(process.state != "ready" for process in found):
+    if not rows:
+        say(f"nothing runs at {settings.home}; start it with `dryad up`")
+    elif not as_json:
+        _say_where(settings)
+    if not rows or any(row["state"] != "ready" for row in rows):
         raise typer.Exit(1)
 
 
@@ -81,12 +80,10 @@ def env() -> None:
 
     Use them with `eval "$(dryad env)"`.
     """
-    import shlex  # noqa: PLC0415 - only here
-
-    from dryad.platform.up import env as exports  # noqa: PLC0415 - as above
+    from dryad.platform import up as platform  # noqa: PLC0415 - as above
 
     settings, _ = load()
-    for name, value in exports(settings).items():
+    for name, value in platform.env(settings).items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
 
 
@@ -98,25 +95,29 @@ def keeper() -> None:
     process.main()
 
 
-def _say_step(settings: Settings, progress: "Progress") -> None:
-    """Tell one step: its beginning only where somebody watches."""
-    if progress.step == "ready":
-        _say_ready(settings, progress)
-    elif progress.seconds is not None:
-        detail = f"  {progress.detail}" if progress.detail else ""
-        say(f"✓ {progress.step:<16} {progress.seconds:5.1f} s{detail}")
-    elif talkative():
-        say(f"… {progress.step}")
+def _reporter(settings: Settings, *, as_json: bool) -> "Callable[[Progress], None]":
+    """Return who is told each step: a program every one, a person at a terminal those done."""
+
+    def for_program(progress: "Progress") -> None:
+        sys.stdout.write(json.dumps(asdict(progress)) + "\n")
+        sys.stdout.flush()
+
+    def for_person(progress: "Progress") -> None:
+        if progress.step == "ready":
+            say(f"ready after {progress.seconds} s")
+            _say_where(settings)
+        elif progress.seconds is not None and talkative():
+            say(f"  {progress.seconds:6.1f} s  {progress.step}  {progress.detail}".rstrip())
+        elif progress.step == "demo" and progress.detail:
+            say(progress.detail)
+
+    return for_program if as_json else for_person
 
 
-def _say_ready(settings: Settings, progress: "Progress") -> None:
-    from dryad.platform.up import access  # noqa: PLC0415 - as above
+def _say_where(settings: Settings) -> None:
+    from dryad.platform import up as platform  # noqa: PLC0415 - as above
 
-    found = access(settings)
-    say(
-        f"ready after {progress.seconds} s\n"
-        f"  Prefect UI  {found.ui_url}\n"
-        f"  login       {found.login}   (the UI asks once)\n"
-        f"  API         {found.api_url}/docs\n"
-        f"  try         dryad inbox"
-    )
+    found = platform.access(settings)
+    say(f"  Prefect UI  {found.ui_url}  (it asks once; enter {found.login})")
+    say(f"  DRYAD API   {found.api_url}/docs")
+    say("  questions   dryad inbox")

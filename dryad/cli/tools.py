@@ -58,8 +58,8 @@ def grants(
 
 @app.command()
 def grant(
-    tool: str,
     principal: str,
+    tool: str,
     *,
     role: Role = False,
     conditions: Annotated[str, typer.Option(help="Narrow it, a JSON object.")] = "{}",
@@ -77,7 +77,7 @@ def grant(
 
 
 @app.command()
-def revoke(tool: str, principal: str, *, role: Role = False, tenant: Tenant = "") -> None:
+def revoke(principal: str, tool: str, *, role: Role = False, tenant: Tenant = "") -> None:
     """Take a grant back; the next call is refused."""
     kind = "role" if role else "agent"
     with api(tenant) as client:

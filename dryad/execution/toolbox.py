@@ -261,19 +261,19 @@ class GrantedTools:
     ) -> None:
         self._tools = tools
         self._toolbox = toolbox
-        self._errand = errand
+        self.errand = errand
         self._policy = policy
         self._role = role
 
     def offered(self) -> Sequence[ToolSpec]:
         """See `ToolCaller.offered`."""
-        return self._tools.offered(self._errand.tenant, self._errand.agent, role=self._role)
+        return self._tools.offered(self.errand.tenant, self.errand.agent, role=self._role)
 
     def permit(self, tool: str, arguments: Mapping[str, Any], *, untrusted: bool) -> Permit:
         """See `ToolCaller.permit`; the policy is read anew for every call."""
         return self._tools.permit(
-            self._errand.tenant,
-            self._errand.agent,
+            self.errand.tenant,
+            self.errand.agent,
             tool,
             arguments,
             policy=self._policy(),
@@ -283,7 +283,7 @@ class GrantedTools:
 
     async def call(self, step: str, permit: Permit) -> ToolOutcome:
         """See `ToolCaller.call`."""
-        return await self._toolbox.run(step, permit, self._errand)
+        return await self._toolbox.run(step, permit, self.errand)
 
 
 def _cut(text: str) -> str:

@@ -25,6 +25,11 @@ _EXAMPLE: JsonDict = {
         "properties": {"text": {"type": "string"}},
         "required": ["text"],
     },
+    "config": {
+        "code": "import json\n"
+        "text = json.load(open('arguments.json'))['text']\n"
+        "print(json.dumps({'words': len(text.split())}))\n"
+    },
 }
 
 

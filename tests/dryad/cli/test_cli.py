@@ -212,9 +212,9 @@ def test_agents_and_tools_are_granted_and_revoked(dryad: Dryad, installation: Ho
     assert "auditor" in dryad("agents").stdout
     tools = installation.services.tools
     tools.register(TenantId("default"), ToolSpec("count", "1.0.0", "Count", "read"))
-    assert dryad("tools", "grant", "count", "auditor").returncode == 0
+    assert dryad("tools", "grant", "auditor", "count").returncode == 0
     assert [grant.principal for grant in tools.grants(TenantId("default"))] == ["auditor"]
-    assert dryad("tools", "revoke", "count", "auditor").returncode == 0
+    assert dryad("tools", "revoke", "auditor", "count").returncode == 0
     assert tools.grants(TenantId("default")) == []
     fails(dryad("tools", "show", "nothing"), 1, "no tool")
 

@@ -86,8 +86,8 @@ def _settle(setup: Setup, bounds: Bounds) -> None:
     """Bound the disk, offer this tree to the kernel when memory runs out, and drop privileges."""
     owner = os.getuid() if setup["become"] is None else setup["become"]
     if setup["bounded"]:
-        blocks = bounds["disk_bytes"] + 4096 * 8
-        options = f"size={blocks},nr_inodes={bounds['disk_files'] + 5},mode=700"
+        size = max(1, bounds["disk_bytes"] // 4096) * 4096
+        options = f"size={size},nr_inodes={bounds['disk_files'] + 5},mode=700"
         group = os.getgid() if setup["become"] is None else owner
         flags = kernel.MS_NOSUID | kernel.MS_NODEV
         kernel.mount("tmpfs", setup["box"], "tmpfs", flags, f"{options},uid={owner},gid={group}")

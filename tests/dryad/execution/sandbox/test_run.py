@@ -5,17 +5,8 @@ import asyncio
 import pytest
 
 from dryad.execution.sandbox import ladder
-from dryad.execution.sandbox.port import Limits, Sandbox, SandboxRequest
+from dryad.execution.sandbox.port import Limits, SandboxRequest
 from dryad.foundation.errors import InvalidRequest, Unavailable
-from tests import services
-
-
-@pytest.fixture(params=list(ladder.RUNGS))
-def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    status = ladder.examine(request.param)
-    if status.sandbox is None:
-        services.lack(status.name, status.reason)
-    return status.sandbox
 
 
 async def test_python_prints_and_exits_as_it_says(sandbox):
