@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,34 @@ def _lingering(mark: str, seconds: float) -> str:
     return _LINGER.format(mark=mark, seconds=seconds)
 
 
-def _left_behind() -> tuple[list[str], list[str], list[str]]:
-    """Mounts, box folders and shared memory of this machine."""
+@pytest.fixture(autouse=True)
+def own_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """A temporary folder in which nobody but the run under test leaves anything."""
+    with tempfile.TemporaryDirectory(prefix="dryad-temp-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield
+
+
+def _left_behind() -> tuple[list[str], list[str]]:
+    """The mounts we see, and what is in the temporary folder."""
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    boxes = [path.name for path in Path(tempfile.gettempdir()).glob("dryad-box-*")]
-    return mounts, boxes, sorted(path.name for path in Path("/dev/shm").iterdir())
+    return mounts, sorted(path.name for path in Path(tempfile.gettempdir()).iterdir())
+
+
+async def _started(mark: str) -> None:
+    """Return when the daemons of a run are there."""
+    await asyncio.to_thread(
+        wait_for, "the daemons", lambda: len(processes_with(mark)) >= 3, seconds=30
+    )
+
+
+def _guests() -> list[int]:
+    """The sandboxes this process started and has not seen the end of."""
+    own = f"/proc/{os.getpid()}/task/{os.getpid()}/children"
+    children = [int(child) for child in Path(own).read_text().split()]
+    return [c for c in children if b"marshal" in Path(f"/proc/{c}/cmdline").read_bytes()]
 
 
 async def test_daemons_that_outlive_their_parent_do_not_outlive_the_run(sandbox: Sandbox):
@@ -58,8 +82,7 @@ async def test_daemons_that_outlive_their_parent_do_not_outlive_the_run(sandbox:
 async def test_a_cancelled_run_leaves_nothing(sandbox: Sandbox):
     mark, before = f"mark-{secrets.token_hex(8)}", _left_behind()
     run = asyncio.create_task(sandbox.run(SandboxRequest(code=_lingering(mark, 600))))
-    while len(processes_with(mark)) < 3:
-        await asyncio.sleep(0.05)
+    await _started(mark)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
@@ -98,11 +121,9 @@ async def test_a_guest_that_is_killed_is_an_error_not_a_result(sandbox: Sandbox)
         pytest.skip("its guest is no child of ours in a process namespace of its own")
     mark = f"mark-{secrets.token_hex(8)}"
     run = asyncio.create_task(sandbox.run(SandboxRequest(code=_lingering(mark, 600))))
-    while len(processes_with(mark)) < 3:
-        await asyncio.sleep(0.05)
-    for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
-        if b"marshal" in Path(f"/proc/{child}/cmdline").read_bytes():
-            os.killpg(int(child), signal.SIGKILL)
+    await _started(mark)
+    for guest in _guests():
+        os.killpg(guest, signal.SIGKILL)
     with pytest.raises(Unavailable, match="ended"):
         await run
     wait_for("an end", lambda: not processes_with(mark), seconds=10)
