@@ -53,6 +53,7 @@ class Keeper:
             Beat("expire", rounds.expire, 5),
             Beat("measure", rounds.measure, 15),
             Beat("rotate", rounds.rotate, 15),
+            Beat("embed", rounds.embed, 15),
             Beat("purge", rounds.purge, 300),
         ]
         self._stopping = threading.Event()

@@ -75,6 +75,13 @@ class Rounds:
         """Forget short-term memory that has expired."""
         self.services.archivist.purge()
 
+    def embed(self) -> None:
+        """Give passages that have none yet their vectors, where an embedder is set."""
+        if self.services.settings.embedder == "none":
+            return
+        for tenant in self.services.tenants.list():
+            self.services.librarian.embed_pending(tenant.id)
+
     def rotate(self) -> None:
         """Begin new log files where the old ones are full."""
         settings = self.services.settings
@@ -88,9 +95,7 @@ class Rounds:
                 "prefect": self._prefect,
                 "worker": self._worker,
                 "redis": lambda: Finding("healthy", "embedded: short-term memory is in the ledger"),
-                "chromadb": lambda: Finding(
-                    "healthy", "embedded: long-term memory is in the ledger"
-                ),
+                "chromadb": self._long_term,
                 "llm": self._llm,
                 "sandbox": self._sandbox,
             }
@@ -153,6 +158,12 @@ class Rounds:
         if not online:
             return Finding("unhealthy", "no worker is online: nothing starts")
         return Finding("healthy", f"{len(online)} online")
+
+    def _long_term(self) -> Finding:
+        searches = self.services.librarian.searches_by
+        return Finding(
+            "healthy", f"embedded: in the ledger, found by {searches}"
+        )
 
     def _llm(self) -> Finding:
         degraded = self.services.models.degraded
