@@ -1,7 +1,8 @@
 """How well and how fast long-term memory finds: nDCG@10 on Cranfield and NPL, CPU by step.
 
-Run: `uv run python -m benchmarks.memory --data DIR [--postgres URL]`, where DIR holds `cranfield/`
-(cran.all.1400.xml, cran.qry.xml, cranqrel.trec.txt) and `npl/` (doc-text, query-text, rlv-ass).
+Run: `uv run python -m benchmarks.memory --data DIR [--postgres URL] [--meaning]`, where DIR holds
+`cranfield/` (cran.all.1400.xml, cran.qry.xml, cranqrel.trec.txt) and `npl/` (doc-text, query-text,
+rlv-ass).
 """
 
 import argparse
@@ -21,6 +22,7 @@ from dryad.foundation.database import Database
 from dryad.foundation.database.models import Base, TenantRow
 from dryad.foundation.ids import TenantId
 from dryad.memory.librarian import Librarian
+from dryad.memory.minilm import MiniLM
 
 Judged = dict[str, dict[str, int]]
 BATCH = 100
@@ -78,7 +80,7 @@ def _blocks(path: Path) -> Iterator[tuple[str, str]]:
             yield number.strip(), text
 
 
-def measure(corpus: Corpus, url: str) -> str:
+def measure(corpus: Corpus, url: str, embedder: MiniLM | None) -> str:
     """Shelve a corpus, ask every query, and return one row of the table."""
     database = Database(url)
     Base.metadata.drop_all(database.engine)
@@ -86,16 +88,20 @@ def measure(corpus: Corpus, url: str) -> str:
     tenant = TenantId("bench")
     with database.transaction() as session:
         session.add(TenantRow(id=tenant, name="bench", status="active", created=utc_now()))
-    librarian = Librarian(database)
+    librarian = Librarian(database)  # what shelving costs without a model
     documents = list(corpus.documents.values())
     began = time.process_time()
     for start in range(0, len(documents), BATCH):
         librarian.shelve_all(tenant, documents[start : start + BATCH])
     add_ms = (time.process_time() - began) * 1000 / len(documents)
 
+    if embedder:
+        reindexer = Librarian(database, embedder=embedder)
+        while reindexer.embed_pending(tenant):
+            pass
     colds: list[float] = []
     for _ in range(5):
-        librarian = Librarian(database)
+        librarian = Librarian(database, embedder=embedder)
         began = time.process_time()
         librarian.search(tenant, "a first question")
         colds.append((time.process_time() - began) * 1000)
@@ -123,7 +129,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--postgres", help="URL of an empty database; its tables are dropped")
+    parser.add_argument("--meaning", action="store_true", help="with MiniLM; its time counts too")
     arguments = parser.parse_args()
+    embedder = MiniLM.installed() if arguments.meaning else None
     corpora = [cranfield(arguments.data / "cranfield"), npl(arguments.data / "npl")]
     print("| corpus | database | texts | nDCG@10 | add, CPU ms | search, CPU ms | cold, CPU ms |")
     print("|---|---|---|---|---|---|---|")
@@ -131,7 +139,7 @@ def main() -> None:
         urls = [f"sqlite:///{Path(directory) / 'bench.db'}", arguments.postgres]
         for corpus in corpora:
             for url in filter(None, urls):
-                print(measure(corpus, url), flush=True)
+                print(measure(corpus, url, embedder), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
 from functools import cache
 
-from dryad.runs import Runs
-
 from dryad.bootstrap import Services
 from dryad.foundation.settings import load
+from dryad.runs import Runs
 
 
 @cache

@@ -7,6 +7,8 @@ from pathlib import Path
 import grimp
 import pytest
 
+from tests.test_house_rules import allowed
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -29,12 +31,13 @@ def adapters() -> list[str]:
 
 def test_only_bootstrap_chooses_adapters(graph: grimp.ImportGraph):
     strangers: list[str] = []
+    excepted = allowed("adapter")
     for adapter in adapters():
         folder = adapter.rpartition(".")[0]
         for module in {adapter, *graph.find_descendants(adapter)}:
             for importer in graph.find_modules_that_directly_import(module):
                 beside = importer.startswith(f"{folder}.") and importer != f"{folder}.port"
-                if importer != "dryad.bootstrap" and not beside:
+                if importer not in {"dryad.bootstrap", *excepted} and not beside:
                     strangers.append(f"{importer} imports {module}")
     assert strangers == []
 

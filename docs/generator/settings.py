@@ -77,13 +77,16 @@ def _kind(field: FieldInfo) -> str:
         for item in field.metadata
         if (limit := getattr(item, name, None)) is not None
     ]
-    return ", ".join([_type_name(field.annotation), *bounds])
+    return ", ".join([type_name(field.annotation), *bounds])
 
 
-def _type_name(annotation: Any) -> str:
+def type_name(annotation: Any) -> str:
+    """Return a type in words: `text`, `duration`, or the closed set of its values."""
     arguments = [item for item in get_args(annotation) if item is not type(None)]
     if arguments and all(isinstance(item, str) for item in arguments):
         return " | ".join(f"`{item}`" for item in arguments)
-    if getattr(annotation, "__origin__", None) is frozenset:
-        return f"list of {_type_name(arguments[0])}"
-    return _type_name(arguments[0]) if arguments else WORDS[annotation.__name__]
+    if getattr(annotation, "__origin__", None) in {frozenset, list}:
+        return f"list of {type_name(arguments[0])}"
+    if arguments:
+        return type_name(arguments[0])
+    return WORDS.get(annotation.__name__, annotation.__name__.lower())

@@ -147,14 +147,21 @@ class Agents:
 
         An agent's rank is its least proficiency among `capabilities` times its `reliability`, so
         that neither a claim nor a history alone decides; ties go by id.
+
+        Raises:
+            InvalidRequest: something that cannot name a capability.
         """
-        query = select(AgentRow.id, AgentRow.capabilities, AgentRow.successes, AgentRow.runs)
-        query = query.where(AgentRow.tenant == tenant, AgentRow.status == "active")
+        names = sorted({checked_name(name, what="a capability") for name in capabilities})
+        proficiencies = [AgentRow.capabilities[name].as_float() for name in names]
+        query = select(AgentRow.id, AgentRow.successes, AgentRow.runs, *proficiencies).where(
+            AgentRow.tenant == tenant,
+            AgentRow.status == "active",
+            *(proficiency > 0 for proficiency in proficiencies),
+        )
         with self._database.reading() as session:
             ranked = sorted(
-                (-rank, agent)
-                for agent, has, successes, runs in session.execute(query)
-                if (rank := _rank(has, capabilities, successes, runs)) > 0
+                (-min(row[3:], default=1) * reliability(row[1], row[2]), row[0])
+                for row in session.execute(query).all()
             )
             chosen = [agent for _, agent in ranked[:limit]]
             rows = session.scalars(
@@ -202,10 +209,6 @@ def reliability(successes: int, runs: int) -> float:
     middle = share + _Z**2 / (2 * n)
     spread = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     return (middle - spread) / (1 + _Z**2 / n)
-
-
-def _rank(has: Mapping[str, float], wanted: Collection[str], successes: int, runs: int) -> float:
-    return min((has.get(name, 0) for name in wanted), default=1) * reliability(successes, runs)
 
 
 def _checked(spec: AgentSpec) -> dict[str, Any]:

@@ -19,6 +19,14 @@ class Prepared(NamedTuple):
     content_hash: str
     pieces: list[Piece]
     bags: list[Bag]
+    vectors: list[bytes] | None = None
+    """Packed, in the order of the pieces; None: made later, or never."""
+
+    @property
+    def told(self) -> list[str]:
+        """What each piece says where it stands: title, section and text."""
+        title, text = self.document.title, self.document.text
+        return [f"{title}\n{p.section}\n{text[p.start : p.stop]}" for p in self.pieces]
 
 
 def prepare(document: Document) -> Prepared:
@@ -28,10 +36,8 @@ def prepare(document: Document) -> Prepared:
         InvalidRequest: the text is empty, too long, or not storable; a name is malformed.
     """
     _check(document)
-    text = document.text
-    pieces = cut(text)
-    bags = [bag(f"{document.title}\n{p.section}\n{text[p.start : p.stop]}") for p in pieces]
-    return Prepared(document, content_hash(text), pieces, bags)
+    unread = Prepared(document, content_hash(document.text), cut(document.text), [])
+    return unread._replace(bags=[bag(text) for text in unread.told])
 
 
 def content_hash(text: str) -> str:

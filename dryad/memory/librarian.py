@@ -19,14 +19,17 @@ from dryad.foundation.database import Database
 from dryad.foundation.database.models import DocumentRow, PassageRow
 from dryad.foundation.errors import InvalidRequest, NotFound
 from dryad.foundation.ids import TenantId
-from dryad.memory.documents import prepare
+from dryad.memory.documents import Prepared, prepare
 from dryad.memory.shelf import Ranked, Shelves
-from dryad.memory.shelving import locked_shelf, write
+from dryad.memory.shelving import living_hashes, locked_shelf, pending, renumber, write
+from dryad.memory.vectors import Embedder, packed
 from dryad.memory.words import terms
 
 MAX_BATCH = 1_000
 MAX_QUERY_CHARACTERS = 10_000
 MAX_RESULTS = 100
+EMBEDDED_AT_ONCE = 64
+"""Passages given a direction while a caller waits: a few seconds of work."""
 
 
 _DOCUMENTS = cast("Table", DocumentRow.__table__).c
@@ -54,11 +57,30 @@ class Librarian:
     """Keeps documents in the ledger, tenant by tenant; every process may search and shelve."""
 
     def __init__(
-        self, database: Database, *, clock: Clock = utc_now, resident_bytes: int = 128_000_000
+        self,
+        database: Database,
+        *,
+        clock: Clock = utc_now,
+        embedder: Embedder | None = None,
+        resident_bytes: int = 128_000_000,
     ) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            database: The ledger.
+            clock: Tells the time.
+            embedder: Finds by meaning too; None: by words only.
+            resident_bytes: Memory for passages of all tenants; one tenant is always held whole.
+        """
         self._database = database
         self._clock = clock
-        self._shelves = Shelves(resident_bytes=resident_bytes)
+        self._embedder = embedder
+        self._shelves = Shelves(resident_bytes=resident_bytes, embedder=embedder)
+
+    @property
+    def searches_by(self) -> str:
+        """`words`, or the model that makes it search by meaning as well: to be said plainly."""
+        return f"words and meaning ({self._embedder.name})" if self._embedder else "words"
 
     # -- in
 
@@ -88,10 +110,43 @@ class Librarian:
         """
         if len(documents) > MAX_BATCH:
             raise InvalidRequest(f"at most {MAX_BATCH:,} documents are shelved at once")
-        items = [prepare(document) for document in documents]
+        items = self._with_vectors(tenant, [prepare(document) for document in documents])
         with self._database.transaction() as session:
             shelf = locked_shelf(session, tenant)
-            return write(session, shelf, items, now=self._clock(), replace=replace)
+            model = self._embedder.name if self._embedder else None
+            return write(session, shelf, items, embedder=model, now=self._clock(), replace=replace)
+
+    def embed_pending(self, tenant: TenantId, *, limit: int = EMBEDDED_AT_ONCE) -> int:
+        """Give directions to passages that have none of this model; return to how many.
+
+        Large documents are shelved without: they are found by word until this was called often
+        enough to return 0. A new model makes every passage pending, while search goes on.
+        """
+        if self._embedder is None:
+            return 0
+        with self._database.reading() as session:
+            waiting = pending(session, tenant, self._embedder.name, limit=limit)
+        if not waiting:
+            return 0
+        vectors = packed(self._embedder.embed([told for _, told in waiting]))
+        with self._database.transaction() as session:
+            shelf = locked_shelf(session, tenant)
+            numbers = [number for number, _ in waiting]
+            return renumber(session, shelf, numbers, vectors, embedder=self._embedder.name)
+
+    def _with_vectors(self, tenant: TenantId, items: list[Prepared]) -> list[Prepared]:
+        """Give directions to as many new pieces as a caller may wait for, before any lock."""
+        if self._embedder is None:
+            return items
+        with self._database.reading() as session:
+            known = living_hashes(session, tenant, items)
+        left = EMBEDDED_AT_ONCE
+        for place, item in enumerate(items):
+            if item.content_hash not in known and len(item.pieces) <= left:
+                left -= len(item.pieces)
+                vectors = packed(self._embedder.embed(item.told))
+                items[place] = item._replace(vectors=vectors)
+        return items
 
     # -- out
 
@@ -104,7 +159,7 @@ class Librarian:
         category: str | None = None,
         agents: Collection[str] | None = None,
     ) -> list[Passage]:
-        """Return the passages that share words with `query`, best first.
+        """Return the passages that answer `query` best, by its words and, with a model, by meaning.
 
         Args:
             tenant: Whose memory.
@@ -114,7 +169,8 @@ class Librarian:
             agents: Only documents of these owners; None: of everybody in the tenant.
 
         Returns:
-            Passages with a score > 0, made of `parts["bm25"]`.
+            Passages with a score > 0. Without a model `parts` is `bm25`; with one the score is in
+            [0, 1], and `parts` are `words` and `meaning`.
 
         Raises:
             InvalidRequest: the query is too long, or the limit out of bounds.
@@ -123,9 +179,12 @@ class Librarian:
             raise InvalidRequest(f"a query has at most {MAX_QUERY_CHARACTERS:,} characters")
         if not 1 <= limit <= MAX_RESULTS:
             raise InvalidRequest(f"limit must be 1-{MAX_RESULTS}, got {limit}")
+        direction = self._embedder.embed([query])[0] if self._embedder else None
         with self._database.reading() as session:
             shelf = self._shelves.current(tenant, session)
-            ranked = shelf.rank(terms(query), limit=limit, category=category, agents=agents)
+            ranked = shelf.rank(
+                terms(query), limit=limit, direction=direction, category=category, agents=agents
+            )
             return _cited(session, tenant, ranked)
 
     def read(self, tenant: TenantId, document: str) -> Kept:
@@ -225,7 +284,7 @@ def _cited(session: Session, tenant: TenantId, ranked: Sequence[Ranked]) -> list
         Passage(
             **{name: found[hit.number][name] for name in _CITED_FIELDS},
             score=hit.score,
-            parts={"bm25": hit.score},
+            parts=hit.parts,
         )
         for hit in ranked
         if hit.number in found

@@ -7,17 +7,20 @@ the tenant's own passages alone.
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, bindparam, case, null, select
 from sqlalchemy.orm import Session
 
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow
 from dryad.foundation.errors import LimitExceeded
 from dryad.foundation.ids import TenantId
+from dryad.memory.fusion import fuse
+from dryad.memory.vectors import Embedder, Floats, unpacked
 from dryad.memory.words import entries_of
 
 K1, B = 1.2, 0.75
@@ -33,10 +36,11 @@ Keys = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Ranked:
-    """One hit: the passage number, and its score > 0."""
+    """One hit: the passage number, its score > 0, and what the score is made of."""
 
     number: int
     score: float
+    parts: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,13 @@ class Shelf:
     """What the codes in `category` and `agent` stand for."""
     runs: tuple[Keys, ...]
     """Postings of all rows, in few sorted runs."""
+    vectors: tuple[Floats, ...] = ()
+    """Directions of all rows, in few blocks one after another; none without a model."""
 
     @property
     def size_bytes(self) -> int:
         """Memory held, in bytes."""
-        arrays = (self.numbers, self.lengths, self.category, self.agent, *self.runs)
+        arrays = (self.numbers, self.lengths, self.category, self.agent, *self.runs, *self.vectors)
         return sum(array.nbytes for array in arrays)
 
     def rank(
@@ -66,26 +72,43 @@ class Shelf:
         terms: Collection[int],
         *,
         limit: int,
+        direction: Floats | None = None,
         category: str | None = None,
         agents: Collection[str] | None = None,
     ) -> list[Ranked]:
-        """Return the best passages that hold any of `terms`, best first, ties by number.
+        """Return the best passages, best first, ties by number.
 
         Args:
             terms: Words by number; a repeated word counts as often as it is repeated.
             limit: Most hits returned, > 0.
+            direction: What the query means, of length 1; without it only words count.
             category: Only passages of this category.
             agents: Only passages of these owners.
 
         Source:
             Robertson & Zaragoza, 2009; the idf is Lucene's, which is never negative.
         """
-        scores = self._scores(terms)
+        allowed = np.ones(len(self.numbers), dtype=bool)
         if category is not None:
-            scores[self.category != self._code(category)] = 0
+            allowed &= self.category == self._code(category)
         if agents is not None:
-            scores[~np.isin(self.agent, [self._code(agent) for agent in agents])] = 0
-        return [Ranked(int(self.numbers[row]), float(scores[row])) for row in _top(scores, limit)]
+            allowed &= np.isin(self.agent, [self._code(agent) for agent in agents])
+        rows = np.flatnonzero(allowed)
+        by_word = self._scores(terms)[rows]
+        if direction is None or not self.vectors:
+            scores, parts = by_word, {"bm25": by_word}
+        else:
+            cosine = np.concatenate([block @ direction for block in self.vectors])
+            scores, word, meaning = fuse(by_word, cosine[rows].astype(np.float64))
+            parts = {"words": word, "meaning": meaning}
+        return [
+            Ranked(
+                int(self.numbers[rows[place]]),
+                float(scores[place]),
+                {name: float(part[place]) for name, part in parts.items()},
+            )
+            for place in _top(scores, limit)
+        ]
 
     def _scores(self, terms: Collection[int]) -> npt.NDArray[np.float64]:
         rows = len(self.numbers)
@@ -125,8 +148,11 @@ _STATE = select(ShelfRow.written, ShelfRow.removals).where(ShelfRow.tenant == bi
 class Shelves:
     """The shelves of this process, by tenant: the least used leave when memory is short."""
 
-    def __init__(self, *, resident_bytes: int = 128_000_000) -> None:
+    def __init__(
+        self, *, resident_bytes: int = 128_000_000, embedder: Embedder | None = None
+    ) -> None:
         self._limit = resident_bytes
+        self._embedder = embedder
         self._shelves: OrderedDict[TenantId, Shelf] = OrderedDict()
         self._lock = threading.Lock()
         self._tenant_locks: dict[TenantId, threading.Lock] = {}
@@ -145,7 +171,7 @@ class Shelves:
             if shelf.removals < removals:
                 shelf = _without_removed(shelf, tenant, session, removals)
             if shelf.written < written:
-                shelf = _with_added(shelf, tenant, session, written)
+                shelf = _with_added(shelf, tenant, session, written, self._embedder)
             self._keep(tenant, shelf)
         return shelf
 
@@ -159,7 +185,9 @@ class Shelves:
                 held -= dropped.size_bytes
 
 
-def _with_added(shelf: Shelf, tenant: TenantId, session: Session, written: int) -> Shelf:
+def _with_added(
+    shelf: Shelf, tenant: TenantId, session: Session, written: int, embedder: Embedder | None
+) -> Shelf:
     """Read what was shelved since; numbers ascend in commit order, so nothing hides below."""
     added = session.execute(
         select(
@@ -168,6 +196,7 @@ def _with_added(shelf: Shelf, tenant: TenantId, session: Session, written: int) 
             PassageRow.bag,
             DocumentRow.category,
             DocumentRow.agent,
+            _vector_by(embedder),
         )
         .join(DocumentRow, DocumentRow.id == PassageRow.document)
         .where(
@@ -179,7 +208,7 @@ def _with_added(shelf: Shelf, tenant: TenantId, session: Session, written: int) 
     ).all()
     if not added:
         return replace(shelf, written=written)
-    numbers, lengths, bags, categories, agents = zip(*added, strict=True)
+    numbers, lengths, bags, categories, agents, vectors = zip(*added, strict=True)
     codes = {name: code for code, name in enumerate(shelf.names)}
     for name in (*categories, *agents):
         codes.setdefault(name, len(codes))
@@ -193,6 +222,9 @@ def _with_added(shelf: Shelf, tenant: TenantId, session: Session, written: int) 
         agent=np.append(shelf.agent, np.array([codes[n] for n in agents], np.int32)),
         names=tuple(codes),
         runs=_merged((*shelf.runs, _run(bags, first_row=len(shelf.numbers)))),
+        vectors=_joined((*shelf.vectors, unpacked(vectors, embedder.dimensions)))
+        if embedder
+        else (),
     )
 
 
@@ -219,6 +251,7 @@ def _without_removed(shelf: Shelf, tenant: TenantId, session: Session, removals:
         category=shelf.category[kept],
         agent=shelf.agent[kept],
         runs=tuple(runs),
+        vectors=(np.concatenate(shelf.vectors)[kept],) if shelf.vectors else (),
     )
 
 
@@ -245,6 +278,20 @@ def _merged(runs: tuple[Keys, ...]) -> tuple[Keys, ...]:
         both.sort()
         runs = (*runs[:-2], both)
     return runs
+
+
+def _joined(blocks: tuple[Floats, ...]) -> tuple[Floats, ...]:
+    """Join from the end while neighbours are of similar length: few blocks, little copying."""
+    while len(blocks) > 1 and len(blocks[-2]) < _MERGE * len(blocks[-1]):
+        blocks = (*blocks[:-2], np.concatenate(blocks[-2:]))
+    return blocks
+
+
+def _vector_by(embedder: Embedder | None) -> ColumnElement[Any]:
+    """Select the vector where this model made it; vectors of two models mean different things."""
+    if embedder is None:
+        return null()
+    return case((PassageRow.embedder == embedder.name, PassageRow.vector), else_=None)
 
 
 def _postings(run: Keys, term: int) -> Keys:

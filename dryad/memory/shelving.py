@@ -45,7 +45,13 @@ def locked_shelf(session: Session, tenant: TenantId) -> ShelfRow:
 
 
 def write(
-    session: Session, shelf: ShelfRow, items: Sequence[Prepared], *, now: datetime, replace: bool
+    session: Session,
+    shelf: ShelfRow,
+    items: Sequence[Prepared],
+    *,
+    embedder: str | None,
+    now: datetime,
+    replace: bool,
 ) -> list[Shelved]:
     """Write what is new of `items`; see `Librarian.shelve_all`."""
     known = _known(session, shelf.tenant, items)
@@ -65,7 +71,7 @@ def write(
         known[key] = _Earlier(identity, withdrawn=False)
         answers.append(Shelved(identity, len(item.pieces)))
         documents.append(_document(item, shelf.tenant, identity, now))
-        passages += _passages(item, shelf, identity)
+        passages += _passages(item, shelf, identity, embedder)
         shelf.written += len(item.pieces)
     if documents:
         session.execute(_DOCUMENTS.insert(), documents)
@@ -78,6 +84,62 @@ def write(
         }
         shelf.removals += _withdraw_older(session, shelf.tenant, latest, now)
     return answers
+
+
+def living_hashes(session: Session, tenant: TenantId, items: Iterable[Prepared]) -> set[str]:
+    """Return which of the items' texts somebody in the tenant has already."""
+    columns = _DOCUMENTS.c
+    return set(
+        session.scalars(
+            select(columns.content_hash).where(
+                columns.tenant == tenant,
+                columns.content_hash.in_({item.content_hash for item in items}),
+                columns.deleted.is_(None),
+            )
+        )
+    )
+
+
+def pending(
+    session: Session, tenant: TenantId, embedder: str, *, limit: int
+) -> list[tuple[int, str]]:
+    """Return numbers and words of passages that have no vector of this model."""
+    rows = session.execute(
+        select(PassageRow.number, DocumentRow.title, PassageRow.section, PassageRow.text)
+        .join(DocumentRow, DocumentRow.id == PassageRow.document)
+        .where(
+            PassageRow.tenant == tenant,
+            PassageRow.embedder.is_distinct_from(embedder),
+            DocumentRow.deleted.is_(None),
+        )
+        .order_by(PassageRow.number)
+        .limit(limit)
+    )
+    return [(number, f"{title}\n{section}\n{text}") for number, title, section, text in rows]
+
+
+def renumber(
+    session: Session,
+    shelf: ShelfRow,
+    numbers: Sequence[int],
+    vectors: Sequence[bytes],
+    *,
+    embedder: str,
+) -> int:
+    """Give passages their vectors, and new numbers so that every shelf sees it; return how many."""
+    moved = 0
+    for number, vector in zip(numbers, vectors, strict=True):
+        done = session.scalar(
+            update(PassageRow)
+            .where(PassageRow.tenant == shelf.tenant, PassageRow.number == number)
+            .values(number=shelf.written + 1 + moved, embedder=embedder, vector=vector)
+            .returning(PassageRow.number)
+            .execution_options(synchronize_session=False)
+        )
+        moved += int(done is not None)
+    shelf.written += moved
+    shelf.removals += 1
+    return moved
 
 
 def _known(
@@ -117,10 +179,13 @@ def _document(item: Prepared, tenant: str, identity: str, now: datetime) -> dict
     }
 
 
-def _passages(item: Prepared, shelf: ShelfRow, identity: str) -> Iterable[dict[str, Any]]:
+def _passages(
+    item: Prepared, shelf: ShelfRow, identity: str, embedder: str | None
+) -> Iterable[dict[str, Any]]:
     text = item.document.text
-    for number, (piece, bag) in enumerate(
-        zip(item.pieces, item.bags, strict=True), start=shelf.written + 1
+    vectors = item.vectors or [None] * len(item.pieces)
+    for number, (piece, bag, vector) in enumerate(
+        zip(item.pieces, item.bags, vectors, strict=True), start=shelf.written + 1
     ):
         yield {
             "tenant": shelf.tenant,
@@ -132,6 +197,8 @@ def _passages(item: Prepared, shelf: ShelfRow, identity: str) -> Iterable[dict[s
             "text": text[piece.start : piece.stop],
             "length": bag.length,
             "bag": bag.entries,
+            "embedder": embedder if vector else None,
+            "vector": vector,
         }
 
 

@@ -13,6 +13,7 @@ from dryad.execution.models.errands import read_task
 from dryad.foundation.ids import RunId
 from dryad.foundation.policies import Policies
 from dryad.foundation.stops import Stops
+from dryad.foundation.tool_rules import rank
 from dryad.foundation.tools import TIERS, Tier, Tools
 from dryad.orchestration import complexity, decision
 from dryad.orchestration.decision import Decision, Decisions, Seat
@@ -91,8 +92,7 @@ class HybridOrchestrator:
     def _tier(self, task: Task, plan: Plan) -> Tier:
         known: dict[str, Tier] = {spec.name: spec.tier for spec in self._tools.list(task.tenant)}
         # An unknown tool is refused when it is called; for the decision it counts as the riskiest.
-        used: set[Tier] = {known.get(name, TIERS[-1]) for name in plan.tools}
-        return next((tier for tier in reversed(TIERS) if tier in used), TIERS[0])
+        return TIERS[max((rank(known.get(name, TIERS[-1])) for name in plan.tools), default=0)]
 
 
 def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 
-from dryad.bootstrap import Services
-from dryad.execution.catalogue import provision_catalogue
+from dryad.bootstrap import Services, choose_adapters
 from dryad.foundation.database import migrate
 from dryad.foundation.errors import DryadError
 from dryad.foundation.provision import provision
@@ -23,7 +22,8 @@ def prepare(services: Services, _runs: Runs) -> None:
     """Bring the database to this code's schema and see that the first tenant can work."""
     revision = migrate.upgrade(services.database)
     provision(services.database, services.secrets, services.clock)
-    provision_catalogue(DEFAULT, tools=services.tools, agents=services.agents)
+    services.installation.choose_adapters(choose_adapters(services.settings))
+    services.provide_tenant(DEFAULT)
     sys.stdout.write(f"revision {revision}, epoch {services.installation.epoch()}\n")
 
 

@@ -24,6 +24,13 @@ _BYTES_PER_TOKEN = 3
 """A cautious reading: English text has about four bytes a token."""
 
 
+class Down(Unavailable):
+    """A timeout, a lost connection, HTTP 429 or 5xx: another provider may be asked instead.
+
+    A refused key or request never falls back silently, and neither does a garbled answer.
+    """
+
+
 class Language(WrapperModel):
     """A model with a price, a deadline, and a reason when it is less than a language model.
 
@@ -77,14 +84,15 @@ class Language(WrapperModel):
         try:
             async with asyncio.timeout(self.seconds):
                 response = await self.wrapped.request(messages, settings, model_request_parameters)
-        except TimeoutError as error:
-            raise Unavailable(
+        except TimeoutError:
+            raise Down(
                 f"model {self.model_name} did not answer within {self.seconds:g} s"
-            ) from error
+            ) from None
         except AgentRunError as error:
-            raise in_our_words(error, self.model_name) from error
+            # Not `from error`: a traceback would print the provider's body.
+            raise in_our_words(error, self.model_name) from None
         except FallbackExceptionGroup as group:
-            raise group.exceptions[-1] from group
+            raise group.exceptions[-1] from None
         usage = response.usage
         usage.cost = self.price.usd(usage.input_tokens, usage.output_tokens)
         return response
@@ -100,23 +108,17 @@ def in_our_words(error: AgentRunError, model: str) -> DryadError:
         )
     if isinstance(error, ModelQuotaExceededError):
         return Refused(f"the account at the provider of model {model} is exhausted{status}")
-    if heals(error):
-        return Unavailable(f"model {model} is not available{status or ': ' + _what(error)}")
+    if _heals(error):
+        return Down(f"model {model} is not available{status or ': ' + _what(error)}")
     if isinstance(error, ModelHTTPError | ModelRequestRejectedError):
         return Refused(f"the provider of model {model} refused the request{status}")
     return Unavailable(f"model {model} gave no usable answer: {_what(error)}")
 
 
-def heals(error: BaseException | None) -> bool:
-    """Whether another provider may be asked instead: timeouts, lost connections, 429 and 5xx only.
-
-    A refused key or request never falls back silently, and neither does a garbled answer.
-    """
-    if isinstance(error, ModelQuotaExceededError):
-        return False
+def _heals(error: AgentRunError) -> bool:
     if isinstance(error, ModelHTTPError):
         return error.status_code == 429 or error.status_code >= 500
-    return isinstance(error, TimeoutError | ModelConnectionError)
+    return isinstance(error, ModelConnectionError)
 
 
 def _what(error: AgentRunError) -> str:

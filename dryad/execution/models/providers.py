@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from dryad.execution.models.prices import FREE, PerToken, Price, listed, stated
-from dryad.foundation.errors import InvalidRequest, Refused, Unavailable
+from dryad.foundation.errors import InvalidRequest, Refused
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -87,13 +87,12 @@ class Models:
     def _in_order(self, chain: "Sequence[Language]") -> "Language":
         from pydantic_ai.models.fallback import FallbackModel  # noqa: PLC0415 - a second of CPU
 
-        from dryad.execution.models.language import Language, heals  # noqa: PLC0415 - the same
+        from dryad.execution.models.language import Down, Language  # noqa: PLC0415 - the same
 
         def falls_back(error: Exception) -> bool:
-            healing = isinstance(error, Unavailable) and heals(error.__cause__)
-            if healing:
+            if isinstance(error, Down):
                 self._on_fallback(chain[0].model_name, str(error))
-            return healing
+            return isinstance(error, Down)
 
         return Language(
             FallbackModel(chain[0], *chain[1:], fallback_on=falls_back),
@@ -122,19 +121,25 @@ class Models:
         )
 
     def _price(self, provider: str, model: str) -> PerToken:
-        if provider == "offline":
-            return FREE
-        if self._choice.price is not None and provider == self._choice.provider:
-            return stated(self._choice.price)
-        if provider == "ollama":
-            return FREE  # one's own machine
+        """Return a published price, else the one in the settings, else refuse."""
+        own = provider == self._choice.provider and self._choice.price is not None
+        given = stated(self._choice.price or "") if own else None
+        if provider in {"offline", "ollama"}:
+            return given or FREE  # one's own machine
         base = self._choice.openai_base_url or _OPENAI
         if provider == "openai" and base.rstrip("/") != _OPENAI:
-            raise Refused(
-                f"the price of model {model[:80]!r} at {base} is unknown",
-                "Set DRYAD_LLM_PRICE_USD_PER_MTOK to input,output; '0,0' says it is free.",
-            )
-        return listed(provider, model)
+            if given is None:
+                raise Refused(
+                    f"the price of model {model[:80]!r} at {base} is unknown",
+                    "Set DRYAD_LLM_PRICE_USD_PER_MTOK to input,output; '0,0' says it is free.",
+                )
+            return given
+        try:
+            return listed(provider, model)
+        except Refused:
+            if given is None:
+                raise
+            return given
 
     def _ollama(self, model: str) -> "Model":
         base = self._choice.ollama_base_url.rstrip("/")

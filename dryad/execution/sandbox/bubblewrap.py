@@ -51,7 +51,7 @@ class BubblewrapSandbox:
             self.name,
             [program, *arguments, *supervise.guest_command()],
             setup,
-            user=identity.nobody() if identity.is_root() and not privileged else None,
+            user=identity.starter(),
         )
 
 

@@ -83,7 +83,8 @@ class DockerSandbox:
         """Create and start a container; return its id and the stream to its first process."""
         seen = layout.layout()
         private = f"nosuid,nodev,uid={user},gid={user},mode=700"
-        memory = limits.memory_bytes + limits.disk_bytes + _GUEST_BYTES
+        disk = f"size={max(1, limits.disk_bytes // 4096) * 4096},nr_inodes={limits.disk_files + 5}"
+        memory = limits.memory_bytes + _GUEST_BYTES
         host = self._api.create_host_config(
             auto_remove=True,
             binds=[f"{source}:{target}:ro" for source, target in seen.binds],
@@ -96,8 +97,7 @@ class DockerSandbox:
             read_only=True,
             security_opt=["no-new-privileges"],
             tmpfs={
-                layout.BOX: f"size={limits.disk_bytes + 32_768},nr_inodes={limits.disk_files + 5},"
-                f"exec,{private}",
+                layout.BOX: f"{disk},exec,{private}",
                 "/dev/shm": f"size={_SHARED_BYTES},nr_inodes=64,{private}",  # noqa: S108 - inside
             },
         )

@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 from dryad.execution.sandbox import layout
+from dryad.foundation.errors import Unavailable
 
 _FIRST, _COUNT = 1_880_000_000, 200_000_000
 """User ids nobody hands out: above container ranges, below the sign bit."""
@@ -32,6 +33,22 @@ def nobody() -> int:
     started by root therefore continues as a user of its own.
     """
     return _FIRST + secrets.randbelow(_COUNT)
+
+
+def starter() -> int | None:
+    """Return the user to start a guest as that makes a user namespace; None is our own.
+
+    Raises:
+        Unavailable: root may not mount here, and nobody else can read this interpreter.
+    """
+    if can_mount() or not is_root():
+        return None
+    if not strangers_reach_python():
+        raise Unavailable(
+            f"root may not mount here, and other users cannot read {layout.guest_python()}",
+            "Install Python and the project where every user can read them.",
+        )
+    return nobody()
 
 
 def threads_of_ours() -> int:

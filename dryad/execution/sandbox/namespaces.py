@@ -49,5 +49,5 @@ class NamespaceSandbox:
             self.name,
             supervise.guest_command(),
             setup,
-            user=identity.nobody() if identity.is_root() and not privileged else None,
+            user=identity.starter(),
         )

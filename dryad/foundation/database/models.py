@@ -353,6 +353,10 @@ class PassageRow(Base):
     """Length in words, with title and section."""
     bag: Mapped[bytes]
     """The words it is found by; see `dryad.memory.words`."""
+    embedder: Mapped[str | None] = mapped_column(String(64))
+    """Name of the model that made `vector`; None: no vector yet."""
+    vector: Mapped[bytes | None]
+    """Direction of its meaning: one signed byte a dimension, of any length."""
 
 
 # --- level 3: tasks, decisions, questions ------------------------------------------------------

@@ -1,9 +1,10 @@
 """A tenant with the built-in catalogue, and everything an agent needs to work for it."""
 
 import asyncio
+import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +13,18 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from dryad.execution.agent_loop import advance
 from dryad.execution.agents import Agents
 from dryad.execution.catalogue import provision_catalogue
-from dryad.execution.episodes import Episode
+from dryad.execution.episodes import (
+    Asks,
+    Done,
+    Episode,
+    Verdict,
+    end_from_json,
+    episode_from_json,
+    to_json,
+)
 from dryad.execution.models.language import Language
 from dryad.execution.models.providers import ModelChoice, Models
 from dryad.execution.steps import Approval, RunSteps
@@ -25,6 +35,7 @@ from dryad.foundation.errors import Refused
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.foundation.journal import Journal
 from dryad.foundation.tools import Tools
+from tests.web import Server, accept, serve
 
 ACME = TenantId("acme")
 RUN = RunId("run-1")
@@ -158,3 +169,44 @@ def episode(prompt: str, member: str = "researcher", **more: Any) -> Episode:
     """Return a first episode."""
     values: dict[str, Any] = {"run": RUN, "number": 1, "instructions": "Be exact.", **more}
     return Episode(member=member, prompt=prompt, **values)
+
+
+HELLO = "Say hello to ops."
+LETTER = {"to": "ops", "message": "hello"}
+
+
+@pytest.fixture
+def outside(desk: Desk) -> Generator[Server]:
+    """The receiver of notifications: what arrives here really happened."""
+    with serve(accept()) as server:
+        desk.tools.configure(ACME, "notify", "1", {"url": server.url})
+        yield server
+
+
+async def go(desk: Desk, model: Language, what: Episode | None = None, **more: Any) -> Done | Asks:
+    what = what or episode(HELLO, "messenger")
+    return await advance(
+        what, model=model, tools=desk.caller("messenger"), steps=desk.steps(), **more
+    )
+
+
+async def asked(desk: Desk, model: Language) -> Asks:
+    asks = await go(desk, model)
+    assert isinstance(asks, Asks)
+    return asks
+
+
+def after(asks: Asks, verdict: Verdict, number: int = 2) -> Episode:
+    """Return the next episode, as another process would read it from JSON."""
+    stored = json.dumps(to_json(asks))
+    read = end_from_json(json.loads(stored))
+    assert read == asks
+    verdicts = {question.call_id: verdict for question in read.progress.pending}
+    following = episode("", "messenger", number=number, progress=read.progress, verdicts=verdicts)
+    return episode_from_json(json.loads(json.dumps(to_json(following))))
+
+
+def told(server: Server) -> list[Any]:
+    """Return what the model was told by tools, in its last request."""
+    messages = server.received[-1].body["messages"]
+    return [message["content"] for message in messages if message["role"] == "tool"]

@@ -213,6 +213,7 @@ class _Child:
     def _prepare(self) -> None:
         os.setsid()
         kernel.die_with_parent()
+        kernel.offer_to_die(1000)
         null = os.open("/dev/null", os.O_RDWR)
         for wanted, descriptor in enumerate([null, *self._outputs]):
             os.dup2(descriptor, wanted)

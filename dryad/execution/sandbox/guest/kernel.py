@@ -113,6 +113,17 @@ def die_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, 9)
 
 
+def offer_to_die(badness: int) -> None:
+    """Ask the kernel to end this process first when memory runs out; 1000 is the most."""
+    _prctl(_PR_SET_DUMPABLE, 1)
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
+            score.write(str(badness))
+    except OSError:
+        pass  # without /proc, or with a worse score already: the bounds hold all the same
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
 def install_filter(program: bytes, *, listen: bool) -> int:
     """Filter the system calls of this process and its children for ever.
 

@@ -83,19 +83,15 @@ def _work(setup: Setup, order: Order) -> None:
 
 
 def _settle(setup: Setup, bounds: Bounds) -> None:
-    """Bound the disk, offer this tree to the kernel when memory runs out, and drop privileges."""
+    """Bound the disk, and drop privileges."""
     owner = os.getuid() if setup["become"] is None else setup["become"]
     if setup["bounded"]:
-        blocks = bounds["disk_bytes"] + 4096 * 8
-        options = f"size={blocks},nr_inodes={bounds['disk_files'] + 5},mode=700"
+        size = max(1, bounds["disk_bytes"] // 4096) * 4096
+        options = f"size={size},nr_inodes={bounds['disk_files'] + 5},mode=700"
         group = os.getgid() if setup["become"] is None else owner
         flags = kernel.MS_NOSUID | kernel.MS_NODEV
         kernel.mount("tmpfs", setup["box"], "tmpfs", flags, f"{options},uid={owner},gid={group}")
-    try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
-            score.write("1000")
-    except OSError:
-        pass
+    kernel.offer_to_die(500)
     kernel.drop_privileges(setup["become"])
     if not setup["alone"]:
         kernel.adopt_orphans()

@@ -4,18 +4,8 @@ import asyncio
 
 import pytest
 
-from dryad.execution.sandbox import ladder
-from dryad.execution.sandbox.port import Limits, Sandbox, SandboxRequest
-from dryad.foundation.errors import InvalidRequest, Unavailable
-from tests import services
-
-
-@pytest.fixture(params=list(ladder.RUNGS))
-def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    status = ladder.examine(request.param)
-    if status.sandbox is None:
-        services.lack(status.name, status.reason)
-    return status.sandbox
+from dryad.execution.sandbox.port import Limits, SandboxRequest
+from dryad.foundation.errors import InvalidRequest
 
 
 async def test_python_prints_and_exits_as_it_says(sandbox):
@@ -84,9 +74,3 @@ async def test_input_that_fills_the_disk_to_the_last_block_is_refused(sandbox):
     request = SandboxRequest(code="pass", files=files, limits=Limits(disk_bytes=10_000))
     with pytest.raises(InvalidRequest, match="disk"):
         await sandbox.run(request)
-
-
-def test_choosing_nothing_that_works_names_each_reason(monkeypatch):
-    monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(Unavailable, match="bubblewrap: bwrap is not installed"):
-        ladder.choose("bubblewrap")

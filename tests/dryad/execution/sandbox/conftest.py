@@ -1,0 +1,87 @@
+"""Every rung that works on this machine, and a table of what was attacked on which."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dryad.execution.sandbox import ladder
+from dryad.execution.sandbox.port import RungName, Sandbox
+from tests.servers import wait_for
+
+_held: Counter[tuple[str, str]] = Counter()
+
+
+@contextmanager
+def _engine() -> Generator[str]:
+    """Run a Docker engine of our own; yield its address, or '' where none can be started."""
+    if "DOCKER_HOST" in os.environ or os.geteuid() != 0 or shutil.which("dockerd") is None:
+        yield ""
+        return
+    folder = Path(tempfile.mkdtemp(prefix="dryad-engine-", dir="/tmp"))
+    address = f"unix://{folder}/docker.sock"
+    with (folder / "log").open("wb") as log:
+        engine = subprocess.Popen(
+            [
+                *("dockerd", "--data-root", folder / "data", "--exec-root", folder / "exec"),
+                *("--pidfile", folder / "pid", "-H", address, "--bridge=none"),
+                *("--iptables=false", "--ip6tables=false", "--ip-forward=false"),
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_for("the docker engine", (folder / "docker.sock").exists, seconds=30)
+        yield address
+    finally:
+        engine.send_signal(signal.SIGTERM)
+        engine.wait(timeout=30)
+        for mount in (folder / "exec" / "netns" / "default", folder / "data"):
+            subprocess.run(["umount", mount], check=False, stderr=subprocess.DEVNULL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def rungs() -> Generator[dict[RungName, ladder.RungStatus]]:
+    """Every rung, examined once."""
+    with _engine() as address, pytest.MonkeyPatch.context() as patch:
+        if address:
+            patch.setenv("DOCKER_HOST", address)
+        yield {name: ladder.examine(name) for name in ladder.RUNGS}
+
+
+@pytest.fixture(params=list(ladder.RUNGS))
+def sandbox(request: pytest.FixtureRequest, rungs: dict[RungName, ladder.RungStatus]) -> Sandbox:
+    """Each rung in turn; skipped with its reason where it does not work."""
+    status = rungs[request.param]
+    if status.sandbox is None:
+        if request.param in os.environ.get("DRYAD_REQUIRE_SERVICES", ""):
+            pytest.fail(f"{status.name} is required here: {status.reason}")
+        pytest.skip(f"{status.name}: {status.reason}")
+    return status.sandbox
+
+
+def record(guarantee: str, rung: str) -> None:
+    """Count one attack that a rung withstood."""
+    _held[guarantee, rung] += 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many attacks on which guarantee each rung withstood."""
+    if not _held:
+        return
+    names = list(ladder.RUNGS)
+    terminalreporter.section("attacks withstood")
+    terminalreporter.line(f"{'guarantee':16}" + "".join(f"{name:>12}" for name in names))
+    for guarantee in dict.fromkeys(guarantee for guarantee, _ in _held):
+        counts = "".join(f"{_held[guarantee, name]:>12}" for name in names)
+        terminalreporter.line(f"{guarantee:16}{counts}")
+    totals = "".join(f"{sum(n for k, n in _held.items() if k[1] == x):>12}" for x in names)
+    terminalreporter.line(f"{'all':16}{totals}")

@@ -1,0 +1,48 @@
+"""One attack on one guarantee, as data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from dryad.execution.sandbox.port import (
+    Guarantee,
+    Language,
+    Limits,
+    SandboxResult,
+    Violation,
+)
+
+QUICK = Limits(wall_seconds=8, cpu_seconds=4, memory_bytes=128_000_000, processes=24)
+"""Enough for honest code, little enough that a bomb ends soon."""
+
+PRELUDE = """\
+import ctypes, errno, json, os, signal, socket, subprocess, sys, threading, time
+world = json.load(open('world.json'))
+libc = ctypes.CDLL(None, use_errno=True)
+def escaped(*what):
+    print('ESCAPED', *what, flush=True)
+"""
+"""Comes before every attack in Python; an attack that got through calls `escaped`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attack:
+    """What is tried, against which guarantee, and what must be seen when it holds.
+
+    `outside` says who may try the same code without a sandbox, where it must get through: `anyone`,
+    `root`, or '' when that would not be safe or says nothing.
+    """
+
+    name: str
+    guarantee: Guarantee
+    code: str
+    language: Language = "python"
+    limits: Limits = QUICK
+    outside: Literal["anyone", "root", ""] = ""
+    expect: Violation | None = None
+    check: Callable[[SandboxResult], None] | None = None
+
+    @property
+    def script(self) -> str:
+        """The whole code."""
+        return PRELUDE + self.code if self.language == "python" else self.code
