@@ -44,7 +44,7 @@ def bare(port: int) -> None:
         return {"status": "healthy"}
 
     @app.get("/api/v1/tasks/{task_id}")
-    def show(task_id: str) -> TaskDetail:  # noqa: ARG001 - as ours
+    def show(task_id: str) -> TaskDetail:
         return task
 
     uvicorn.run(app, port=port, access_log=False, log_level="warning")

@@ -161,9 +161,7 @@ class Rounds:
 
     def _long_term(self) -> Finding:
         searches = self.services.librarian.searches_by
-        return Finding(
-            "healthy", f"embedded: in the ledger, found by {searches}"
-        )
+        return Finding("healthy", f"embedded: in the ledger, found by {searches}")
 
     def _llm(self) -> Finding:
         degraded = self.services.models.degraded
