@@ -223,6 +223,18 @@ def test_agents_and_tools_are_granted_and_revoked(dryad: Dryad, installation: Ho
     fails(dryad("tools", "show", "nothing"), 1, "no tool")
 
 
+def test_a_tools_configuration_is_set_and_never_shown(dryad: Dryad, installation: House):
+    tools, tenant = installation.services.tools, TenantId("default")
+    tools.register(tenant, ToolSpec("ring", "1.0.0", "Ring", "external"))
+    given = '{"url": "http://127.0.0.1:9/bell"}'
+    said = dryad("tools", "configure", "ring", given)
+    assert said.returncode == 0
+    assert tools.get(tenant, "ring").config == {"url": "http://127.0.0.1:9/bell"}
+    assert "bell" not in said.stdout + said.stderr + dryad("tools", "show", "ring", "--json").stdout
+    fails(dryad("tools", "configure", "ring", "bell"), 2, "CONFIG")
+    fails(dryad("tools", "configure", "ring", given, "--version", "7"), 1, "no tool")
+
+
 def test_code_runs_in_the_sandbox_and_ends_as_it_ended(lonely: Dryad, tmp_path: Path):
     script = tmp_path / "job.py"
     script.write_text("print(6 * 7); open('made.txt', 'w').write('x'); raise SystemExit(3)")
