@@ -2,9 +2,9 @@
 
     python -m benchmarks.orchestrate [--runs 10]
 
-Both run in this process, interleaved, against one real Prefect server; the agent is the offline
-provider, so what is measured is the platform and not a model. Printed: CPU of the client (this
-process) and of the server, a run, and the ratios.
+Both run in this process, interleaved, against one real Prefect server; the agent's model answers
+at once, so what is measured is the platform. Printed: CPU of the client (this process) and of the
+server, a run, and the ratios.
 """
 
 import argparse
@@ -82,6 +82,22 @@ async def measure(runs: int) -> None:
     print(f"together: ratio {statistics.median(both) / statistics.median(bare_both):.2f}")
 
 
+class Instant:
+    """The models of an installation whose agents answer at once."""
+
+    degraded = ""
+
+    def model_for(self, *_: object) -> object:
+        """Return a model that says one word."""
+        from pydantic_ai.models.test import TestModel  # noqa: PLC0415 - a second of CPU
+
+        from dryad.execution.models.language import Language  # noqa: PLC0415 - the same
+        from dryad.execution.models.prices import FREE  # noqa: PLC0415 - the same
+
+        model = TestModel(call_tools=[], custom_output_text="Done.")
+        return Language(model, price=FREE, seconds=10)
+
+
 async def cost(once: Callable[[], Awaitable[object]]) -> tuple[float, float]:
     """Return the CPU seconds of this process and of the server for one run."""
     server = next(
@@ -112,6 +128,7 @@ def prepare() -> None:
     migrate.upgrade(dryad.database)
     provision(dryad.database, dryad.secrets)
     dryad.provide_tenant(DEFAULT)
+    dryad.models = Instant()
     text = "# Suspension\n\nWhen a flow run is suspended its process ends and its task waits."
     dryad.librarian.shelve(DEFAULT, Document(title="Suspension", text=text, origin="doc.md"))
 

@@ -93,21 +93,30 @@ def assemble(task: Task, decision: Decision) -> str:
 def conclude(task: Task, findings: list[Finding]) -> Task:
     """Write down the answer, once; a member that was stopped makes the task stop too."""
     dryad = services()
-    result = synthesise(findings)
+    if (ended := dryad.tasks.find(task.id)).ended:
+        return ended  # a process died after it had written this down
+    dryad.forces.resolve(task.id, [(f.seat.member, f.to_json()) for f in findings])
+    stopped = [finding for finding in findings if finding.done.status == "stopped"]
+    with dryad.database.transaction() as session:
+        for finding in findings:
+            usage = finding.done.usage
+            cost = float(usage.cost_usd)
+            dryad.tasks.usage(task.id, tokens=usage.tokens, cost_usd=cost, session=session)
+        ended = dryad.tasks.finish(
+            task.id,
+            "refused" if stopped else "done",
+            reason=stopped[0].done.reason if stopped else "",
+            result=synthesise(findings),
+            session=session,
+        )
     for finding in findings:
-        usage = finding.done.usage
-        dryad.tasks.usage(task.id, tokens=usage.tokens, cost_usd=float(usage.cost_usd))
         dryad.agents.finished(
             task.tenant,
             finding.seat.agent,
             success=finding.done.status == "done",
-            tokens=usage.tokens,
+            tokens=finding.done.usage.tokens,
         )
-    dryad.forces.resolve(task.id, [(f.seat.member, f.to_json()) for f in findings])
-    stopped = [finding for finding in findings if finding.done.status == "stopped"]
-    if stopped:
-        return dryad.tasks.finish(task.id, "refused", reason=stopped[0].done.reason, result=result)
-    return dryad.tasks.finish(task.id, "done", result=result)
+    return ended
 
 
 @step("judge")
@@ -141,7 +150,7 @@ async def publish_report(task: Task) -> None:
     await acreate_markdown_artifact(
         report(task, decision, cases), key=f"report-{_key(task)}", description="Report"
     )
-    if decision is not None:
+    if decision is not None and len(decision["plan"]) > 1:
         await acreate_table_artifact(
             decision_table(decision), key=f"decision-{_key(task)}", description="Decision"
         )
