@@ -11,6 +11,7 @@ import inspect
 import os
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -29,6 +30,9 @@ from dryad.foundation.ids import RunId
 from dryad.foundation.journal import Lease, Past
 from tasks._policy import HEALING
 from tasks._services import services
+
+LOOK_EVERY_SECONDS = 2.0
+"""How soon a process notices that its run was cancelled or taken over."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -163,10 +167,14 @@ async def keep_contract(number: int) -> bool:
 
 
 def _renew(lease: Lease, ended: threading.Event) -> None:
-    period = services().settings.lease.total_seconds() / 3
-    while not ended.wait(period):
+    """Renew the lease, and look more often whether it was taken away: a cancelled run ends soon."""
+    journal, period = services().journal, services().settings.lease.total_seconds() / 3
+    due = time.monotonic() + period
+    while not ended.wait(min(period, LOOK_EVERY_SECONDS)):
         try:
-            services().journal.renew(lease)
+            if time.monotonic() >= due or not journal.holds(lease):
+                journal.renew(lease)
+                due = time.monotonic() + period
         except Superseded as reason:
             _leave(reason)
         except DryadError as error:

@@ -134,8 +134,13 @@ def judge(task: Task, case: Case) -> Task:
 
 @step("fail")
 def fail(task: Task, fault: str, refused: bool) -> Task:
-    """End a task that a rule or a fault stopped, and close what is still asked about it."""
+    """End a task that a rule or a fault stopped, and close what is still asked about it.
+
+    One that somebody cancelled while this process worked stays as it ended.
+    """
     dryad = services()
+    if (found := dryad.tasks.find(task.id)).ended:
+        return found
     dryad.cases.cancel(task.id, reason=fault)
     dryad.forces.fail(task.id)
     return dryad.tasks.finish(task.id, "refused" if refused else "failed", reason=fault)

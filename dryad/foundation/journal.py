@@ -135,6 +135,21 @@ class Journal:
             )
             return changed.rowcount == 1  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
+    def revoke(self, run: RunId) -> None:
+        """Refuse every further write of whoever carries the run: it shall go no further."""
+        with self._database.transaction() as session:
+            session.execute(
+                update(LeaseRow)
+                .where(LeaseRow.run == run)
+                .values(attempt=LeaseRow.attempt + 1, released=self._clock())
+            )
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether no newer attempt exists; a look that locks nothing."""
+        with self._database.reading() as session:
+            latest = session.scalar(select(LeaseRow.attempt).where(LeaseRow.run == lease.run))
+            return latest == lease.attempt
+
     def check(self, lease: Lease, session: Session) -> None:
         """Refuse, inside the caller's transaction, when `lease` is not the latest.
 

@@ -49,6 +49,7 @@ class Keeper:
             Beat("send", rounds.send, 2),
             Beat("wake", rounds.wake, 2),
             Beat("follow", rounds.follow, 5),
+            Beat("settle", rounds.settle, 5),
             Beat("reap", rounds.reap, 5),
             Beat("expire", rounds.expire, 5),
             Beat("measure", rounds.measure, 15),

@@ -137,3 +137,25 @@ def test_a_cancelled_run_ends_and_its_process_is_gone(
     wait_for("the cancellation", lambda: runs.state(run).type == "CANCELLED", seconds=60)
     assert not alive(pid)
     assert worker.poll() is None
+
+
+def test_a_run_that_is_due_again_waits_until_its_process_has_ended(
+    runs: Runs,
+    prefect_server: PrefectServer,
+    worker: "subprocess.Popen[bytes]",
+    tmp_path: Path,
+) -> None:
+    run, pid = start_holding(runs, tmp_path, seconds=60)
+    with prefect_server.client() as client:
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+        again = {"state": state, "force": True}
+        client.post(f"/flow_runs/{run}/set_state", json=again).raise_for_status()
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(timeout=5)
+    assert alive(pid)
+    assert runs.state(run).type == "SCHEDULED"
+    os.kill(pid, signal.SIGKILL)
+    wait_for("the end of the first process", lambda: not alive(pid), seconds=5)
+    wait_for("the report", lambda: runs.state(run).type != "SCHEDULED", seconds=20)
+    assert worker.poll() is None
+    runs.cancel(run)

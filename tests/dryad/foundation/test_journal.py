@@ -94,3 +94,14 @@ def test_the_past_of_a_run_is_read_once_and_compared_like_the_rest(journal: Jour
     assert past.find("decide", 1, {}) is None
     with pytest.raises(Corrupt, match="assess#1"):
         past.find("assess", 1, {"task": "other"})
+def test_a_revoked_run_writes_nothing_more_until_it_is_claimed_anew(journal: Journal):
+    lease = journal.claim(RUN, holder="one")
+    assert journal.holds(lease)
+    journal.revoke(RUN)
+    assert not journal.holds(lease)
+    assert not journal.is_carried(RUN)
+    for write in (journal.renew, journal.release, lambda old: journal.intend(old, "a", 1, {})):
+        with pytest.raises(Superseded):
+            write(lease)
+    assert journal.lapsed() == []
+    assert journal.intend(journal.claim(RUN, holder="two"), "a", 1, {}).attempt == 3
