@@ -15,15 +15,15 @@ class Answer(RunInput):
 
     decision: str = Field(title="Decision")
     reason: str = Field(title="Reason", description="In a few words; kept for ever.")
-    reply: str = Field("", title="Reply", description="What you tell the agent, if you reply.")
-    approver: str = Field("", title="Your name", description="Not verified here.")
+    approver: str = Field("", title="Your name", description="For the report; not verified here.")
+    reply: str = Field("", title="Reply", description="Only to reply: your answer instead.")
 
 
 class EditableAnswer(Answer):
     """The form of a single exact call, whose arguments a reviewer may change."""
 
     edited_arguments: dict[str, Any] = Field(
-        {}, title="Edited arguments", description="For *edit*: the whole new arguments."
+        {}, title="Edited arguments", description="Only to edit: all arguments, as they shall be."
     )
 
 
@@ -39,7 +39,7 @@ async def ask(question: Question, *, seconds: int) -> Case:
     case = await settle_case(question.member, question, seconds)
     if case.verdict is None:
         # Never returns: the run is suspended, and whoever answers starts it again.
-        await suspend_flow_run(_form(case), key=case.key, timeout=None)
+        await suspend_flow_run(_form(case), key=case.key, timeout=None)  # pyright: ignore[reportGeneralTypeIssues] - typed as if it were sync
     return case
 
 

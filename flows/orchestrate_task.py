@@ -46,13 +46,16 @@ waited under another number ends Superseded instead of reading its journal wrong
 
 
 class TaskForm(BaseModel):
-    """What a person fills in to start a task; programs give `task_id` alone."""
+    """What you ask for. The first field is enough."""
 
-    text: str = Field("", title="Task", description="What is to be done, in a few sentences.")
-    context: dict[str, Any] = Field({}, title="Context", description="Facts beside the text.")
+    # Without a default, so that the UI wants it; programs give a task's id and no text.
+    text: str = Field(title="Task", description="What is to be done, in a few sentences.")
+    context: dict[str, Any] = Field(
+        {}, title="Context", description="Facts beside the text, as JSON."
+    )
     agent: str = Field("", title="Agent", description="Leave empty to let DRYAD choose.")
     tenant: str = Field("default", title="Tenant", description="Whose memory and tools it uses.")
-    task_id: str = Field("", title="Task id", description="Set by programs; leave empty.")
+    task_id: str = Field("", title="Task id", description="For programs; leave it empty.")
 
 
 @dataclass

@@ -5,13 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 from prefect import get_client
-from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
 from dryad.foundation.ids import TaskId, TenantId
 from dryad.orchestration.decision import Decision
 from dryad.orchestration.findings import Finding, synthesise
-from dryad.orchestration.report import decision_table, report
+from dryad.orchestration.report import report
 from dryad.orchestration.requests import Request
 from dryad.orchestration.review.questions import Case, Question
 from dryad.orchestration.tasks import Task
@@ -42,9 +42,10 @@ def screen(task_id: str, text: str, context: dict[str, Any], agent: str, tenant:
             idempotency_key=f"run:{run}",
             run=run,
         )
-        task_id = dryad.tasks.submit(request).id
-    found = dryad.tasks.find(TaskId(task_id))
-    dryad.tasks.sent(found.id, run)
+        found = dryad.tasks.submit(request)
+    else:
+        found = dryad.tasks.find(TaskId(task_id))
+        dryad.tasks.sent(found.id, run)
     return found if found.ended else dryad.tasks.set_status(found.id, "running")
 
 
@@ -148,22 +149,14 @@ def fail(task: Task, fault: str, refused: bool) -> Task:
 
 @step("report")
 async def publish_report(task: Task) -> None:
-    """Publish the report of an ended task as artifacts of its run."""
+    """Publish the report of an ended task as the artifact of its run.
+
+    It has no key: the Prefect UI then opens it at once, not the history of a key used once.
+    """
     dryad = services()
     decision = await asyncio.to_thread(dryad.decisions.of_task, task.tenant, task.id)
     cases = await asyncio.to_thread(dryad.cases.of_task, task.tenant, task.id)
-    await acreate_markdown_artifact(
-        report(task, decision, cases), key=f"report-{_key(task)}", description="Report"
-    )
-    if decision is not None and len(decision["plan"]) > 1:
-        await acreate_table_artifact(
-            decision_table(decision), key=f"decision-{_key(task)}", description="Decision"
-        )
-
-
-def _key(task: Task) -> str:
-    """Artifact keys are lower-case letters, digits and dashes."""
-    return task.id.replace("_", "-")
+    await acreate_markdown_artifact(report(task, decision, cases), description="Report")
 
 
 @step("supersede")

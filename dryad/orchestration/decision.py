@@ -134,7 +134,7 @@ def _would_change(
     if route == "escalation":
         return tuple(changes)
     distance = round(policy.escalate_above - complexity.score, 3)
-    changes.append(f"{distance} more on the score would ask a person")
+    changes.append(f"a score {distance} higher would ask a person")
     if parallel <= 1:
         changes.append("an independent second piece of work would make it a task force")
     return tuple(changes)

@@ -56,7 +56,7 @@ def synthesise(findings: Sequence[Finding]) -> dict[str, Any]:
             lambda match, known=numbers: f"[{known.get(int(match[1]), match[1])}]",
             finding.text,
         )
-        texts.append(text if len(findings) == 1 else f"{finding.seat.member}: {text}")
+        texts.append(text if len(findings) == 1 else f"{finding.seat.member}:\n{text}")
     degraded = dict.fromkeys(f.done.degraded for f in findings if f.done.degraded)
     return {
         "answer": "\n\n".join(texts),

@@ -118,10 +118,9 @@ def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:
         tier=chosen.tier,
         requester=task.requester,
         title="May this plan be carried out?",
-        why="; ".join(chosen.reasons),
+        why="; ".join(chosen.reasons[:-1]),  # the last says how the work would be divided
         action=f"The task:\n{task.text}\n\nThe plan:\n{steps}",
         call=call,
-        origin=f"task {task.id}, requested by {task.requester}",
         limits=(
             "The plan was made by rules from the text of the task, and nothing has been done so "
             "far. An agent that wants to make any other risky call than one shown here has to "

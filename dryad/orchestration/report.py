@@ -1,18 +1,19 @@
 """The report of a task as markdown: what was asked, who did it and why, the answer, its sources.
 
-Everything that people or agents wrote stands quoted or escaped, as in a brief.
+What people or agents wrote keeps its paragraphs, lists and code; everything else in it is text.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dryad.orchestration.review.brief import inline, quoted
 from dryad.orchestration.review.questions import Case
+from dryad.orchestration.review.quoting import inline, prose
 from dryad.orchestration.tasks import Task
 
 
 def report(task: Task, decision: Mapping[str, Any] | None, cases: Sequence[Case]) -> str:
-    """Return the report of an ended task.
+    """Return the report of an ended task, the answer first.
 
     Args:
         task: As it ended.
@@ -22,34 +23,20 @@ def report(task: Task, decision: Mapping[str, Any] | None, cases: Sequence[Case]
     parts = [
         f"# {_HEADLINES.get(task.status, task.status.capitalize())}",
         f"Task `{task.id}` · tenant `{task.tenant}` · requested by {inline(task.requester)}",
-        "## The question",
-        quoted(task.text),
+        "## The task",
+        prose(task.text),
     ]
+    if task.reason:
+        parts += ["## Why it ended so", prose(task.reason)]
+    if task.result is not None:
+        parts += _answer(task.result)
+    if cases:
+        parts += ["## What a person decided", "\n".join(_case(case) for case in cases)]
     if decision is not None:
         parts += _decision(decision)
-    if cases:
-        parts += ["## What a person decided", *(_case(case) for case in cases)]
-    if task.result is not None:
-        parts += _result(task.result)
-    if task.reason:
-        parts += ["## Why it ended so", quoted(task.reason)]
+    if task.result is not None and task.result["work"]:
+        parts += ["## What each agent did", _table(_WORK, map(_work, task.result["work"]))]
     return "\n\n".join(parts)
-
-
-def decision_table(decision: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the decision as the rows of a table, every cell formatted."""
-    return [
-        {
-            "step": step["text"][:200],
-            "needs": step["capability"],
-            "may use": ", ".join(step["tools"]),
-            "waits for": ", ".join(step["after"]),
-            "done by": ", ".join(
-                seat["member"] for seat in decision["seats"] if step["id"] in seat["steps"]
-            ),
-        }
-        for step in decision["plan"]
-    ]
 
 
 _HEADLINES = {
@@ -60,31 +47,37 @@ _HEADLINES = {
     "failed": "Failed",
     "cancelled": "Cancelled",
 }
+_ROUTES = {
+    "sequential": "one agent after the other",
+    "task_force": "a task force, side by side",
+    "escalation": "a person first",
+}
+_SOURCE = ("", "document", "section", "origin", "characters", "provenance")
+_STEP = ("", "step", "may use", "waits for", "done by")
+_DIMENSION = ("dimension", "value", "share", "reason")
+_WORK = ("member", "agent", "tools", "time", "tokens", "cost USD")
 
 
-def _decision(decision: Mapping[str, Any]) -> list[str]:
-    names = {
-        "sequential": "one agent after the other",
-        "task_force": "a task force, side by side",
-        "escalation": "a person first",
-    }
-    reasons = "\n".join(f"- {inline(reason)}" for reason in decision["reasons"])
-    changes = "\n".join(f"- {inline(change)}" for change in decision["would_change"])
-    parts = decision["complexity"]["contributions"]
-    rows = "\n".join(
-        f"| {part['dimension']} | {part['value']:.2f} | {part['share']:.2f} | "
-        f"{inline(part['reason'])} |"
-        for part in parts
-    )
+def _answer(result: Mapping[str, Any]) -> list[str]:
+    parts = ["## The answer"]
+    if result["degraded"]:
+        parts.append(f"> Degraded: {inline(result['degraded'])}")
+    parts.append(prose(result["answer"]))
+    if result["citations"]:
+        sources = (_source(*numbered) for numbered in enumerate(result["citations"], start=1))
+        parts += ["### Sources", _table(_SOURCE, sources)]
+    return parts
+
+
+def _source(number: int, source: Mapping[str, Any]) -> list[str]:
+    section = source["section"].removeprefix(source["title"]).removeprefix(" > ")
     return [
-        "## Who did it, and why",
-        (
-            f"**{names[decision['route']]}** · complexity {decision['score']:.2f} · "
-            f"riskiest tool `{decision['tier']}` · policy version {decision['policy_version']}"
-        ),
-        reasons,
-        f"What would have changed this:\n\n{changes}",
-        f"| dimension | value | share | reason |\n|---|---|---|---|\n{rows}",
+        str(number),
+        inline(source["title"]),
+        inline(section),
+        inline(source["origin"]),
+        f"{source['start']} to {source['stop']}",
+        inline(source["provenance"]),
     ]
 
 
@@ -92,39 +85,65 @@ def _case(case: Case) -> str:
     verdict = case.verdict
     if verdict is None:
         return f"- Question {case.id}: {inline(case.title)} is {case.status}"
-    said = f"**{verdict.decision}** by {inline(verdict.by)} (via {verdict.via}, {verdict.at})"
-    reply = f"; reply: {inline(verdict.reply)}" if verdict.reply else ""
-    return f"- Question {case.id}: {inline(case.title)} → {said}: {inline(verdict.reason)}{reply}"
+    said = f"**{verdict.decision}** by {inline(verdict.by)} (via {verdict.via}, {verdict.at[:16]})"
+    more = f"; reply: {inline(verdict.reply)}" if verdict.reply else ""
+    if verdict.edited_arguments:
+        more = f"; arguments: {inline(json.dumps(verdict.edited_arguments, ensure_ascii=False))}"
+    return f"- Question {case.id}: {inline(case.title)} → {said}: {inline(verdict.reason)}{more}"
 
 
-def _result(result: Mapping[str, Any]) -> list[str]:
-    parts = ["## The answer"]
-    if result["degraded"]:
-        parts.append(f"> Degraded: {inline(result['degraded'])}")
-    parts.append(quoted(result["answer"]))
-    if result["citations"]:
-        sources = "\n".join(
-            f"| {number} | {inline(source['title'])} | {inline(source['section'])} | "
-            f"{inline(source['origin'])} | {source['start']} to {source['stop']} | "
-            f"{source['provenance']} |"
-            for number, source in enumerate(result["citations"], start=1)
-        )
-        head = (
-            "| | document | section | origin | characters | provenance |\n|---|---|---|---|---|---|"
-        )
-        parts += ["### Sources", f"{head}\n{sources}"]
-    if result["work"]:
-        rows = "\n".join(_work(work) for work in result["work"])
-        head = "| member | agent | tools | tokens | cost USD |\n|---|---|---|---|---|"
-        parts += ["### What each agent did", f"{head}\n{rows}"]
-    return parts
+def _decision(decision: Mapping[str, Any]) -> list[str]:
+    seats = {step: seat["member"] for seat in decision["seats"] for step in seat["steps"]}
+    plan = (_step(step, seats) for step in decision["plan"])
+    contributions = (
+        [part["dimension"], f"{part['value']:.2f}", f"{part['share']:.2f}", inline(part["reason"])]
+        for part in decision["complexity"]["contributions"]
+    )
+    return [
+        "## Who did it, and why",
+        (
+            f"**{_ROUTES[decision['route']]}** · complexity {decision['score']:.2f} · "
+            f"riskiest tool `{decision['tier']}` · policy version {decision['policy_version']}"
+        ),
+        _list(decision["reasons"]),
+        "### The plan",
+        _table(_STEP, plan),
+        "### How complex it is",
+        _table(_DIMENSION, contributions),
+        "### What would have changed this",
+        _list(decision["would_change"]),
+    ]
 
 
-def _work(work: Mapping[str, Any]) -> str:
+def _step(step: Mapping[str, Any], seats: Mapping[str, str]) -> list[str]:
+    return [
+        step["id"],
+        inline(step["text"]),
+        inline(", ".join(step["tools"])) or "nothing",
+        ", ".join(step["after"]) or "nothing",
+        inline(seats.get(step["id"], "nobody")),
+    ]
+
+
+def _work(work: Mapping[str, Any]) -> list[str]:
     tools = ", ".join(
-        f"{use['tool']} {use['seconds']:.2f} s ({inline(use['outcome'])})" for use in work["tools"]
+        f"{inline(use['tool'])} {use['seconds']:.2f} s ({inline(use['outcome'])})"
+        for use in work["tools"]
     )
-    return (
-        f"| {inline(work['member'])} | {inline(work['agent'])} | {tools or 'none'} | "
-        f"{work['tokens']} | {work['cost_usd']:.4f} |"
-    )
+    return [
+        inline(work["member"]),
+        inline(work["agent"]),
+        tools or "none",
+        f"{work['seconds']:.2f} s",
+        str(work["tokens"]),
+        f"{work['cost_usd']:.4f}",
+    ]
+
+
+def _list(texts: Iterable[str]) -> str:
+    return "\n".join(f"- {inline(text)}" for text in texts)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -42,7 +42,7 @@ class Plan:
         host, port = self._settings.host, self._settings.prefect_port
         return self._command(
             SERVER,
-            ["prefect", "server", "start", "--host", host, "--port", str(port)],
+            ["deployments.server", "--host", host, "--port", str(port)],
             environment.prefect_server(self._settings, self._secrets),
             port=port,
             ready=lambda: answers(f"{self._settings.prefect_url}/ready"),

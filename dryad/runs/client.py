@@ -72,7 +72,7 @@ class Runs:
         """
         return self.start(
             ORCHESTRATE,
-            {"request": {"task_id": task_id}},
+            {"request": {"text": "", "task_id": task_id}},
             name=task_id,
             tags=[f"tenant:{tenant}", f"task:{task_id}"],
             key=task_id,

@@ -94,6 +94,8 @@ def test_the_past_of_a_run_is_read_once_and_compared_like_the_rest(journal: Jour
     assert past.find("decide", 1, {}) is None
     with pytest.raises(Corrupt, match="assess#1"):
         past.find("assess", 1, {"task": "other"})
+
+
 def test_a_revoked_run_writes_nothing_more_until_it_is_claimed_anew(journal: Journal):
     lease = journal.claim(RUN, holder="one")
     assert journal.holds(lease)

@@ -15,7 +15,7 @@ def test_sources_are_numbered_once_over_all_members():
     a = finding("a", "x [1] y [2]", "A1", "A2")
     b = finding("b", "z [1]", "B1", degraded="no model")
     result = synthesise([a, b])
-    assert result["answer"] == "a: x [1] y [2]\n\nb: z [3]"
+    assert result["answer"] == "a:\nx [1] y [2]\n\nb:\nz [3]"
     assert [c["title"] for c in result["citations"]] == ["A1", "A2", "B1"]
     assert result["degraded"] == "no model"
 

@@ -105,7 +105,7 @@ def test_a_submitted_task_is_a_run_that_carries_only_its_id(
     run = runs.submit(task, TENANT)
     row = prefect.get(f"/flow_runs/{run}").json()
     assert row["name"] == task
-    assert row["parameters"] == {"request": {"task_id": task}}
+    assert row["parameters"] == {"request": {"text": "", "task_id": task}}
     assert set(row["tags"]) == {"tenant:acme", f"task:{task}", "main-road"}
     assert runs.state(run).type == "SCHEDULED"
 

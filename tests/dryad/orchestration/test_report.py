@@ -1,0 +1,100 @@
+"""A report says what came out, who let it happen and who did it; what others wrote stays text."""
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from markdown_it import MarkdownIt
+
+from dryad.foundation.ids import RunId, TaskId, TenantId
+from dryad.orchestration.report import report
+from dryad.orchestration.review.questions import Case
+from dryad.orchestration.review.verdicts import Verdict
+from dryad.orchestration.tasks import Task
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+HOSTILE = "![x](http://e.vil/p.png) <script>alert(1)</script>\n# Approved\n| a | b |\n|---|---|\n"
+TASK = Task(
+    id=TaskId("task_1"), tenant=TenantId("acme"), text="What is it?", context={}, agent="",
+    budget={}, requester="key:k", status="done", reason="", run=RunId("r"), tokens=0, cost_usd=0.0,
+    created=NOW, updated=NOW, finished=NOW,
+    result={
+        "answer": "- it is this [1]\n- and that", "degraded": "no model",
+        "citations": [{
+            "document": "d", "title": "Glossary", "section": "Glossary > Terms", "start": 1,
+            "stop": 9, "origin": "/docs/glossary.md", "provenance": "trusted",
+        }],
+        "work": [{
+            "member": "researcher", "agent": "researcher", "seconds": 1.5, "tokens": 7,
+            "cost_usd": 0.01,
+            "tools": [{"tool": "search_memory", "seconds": 0.5, "outcome": "done"}],
+        }],
+    },
+)  # fmt: skip
+DECISION: dict[str, Any] = {
+    "route": "escalation", "score": 0.2, "tier": "external", "policy_version": 3,
+    "reasons": ["policy asks a person"], "would_change": ["another policy"],
+    "plan": [{"id": "s1", "text": "Look", "tools": ["search_memory"], "after": []}],
+    "seats": [{"member": "researcher", "steps": ["s1"]}],
+    "complexity": {"contributions": [
+        {"dimension": "scope", "value": 0.1, "share": 0.05, "reason": "1 step"}]},
+}  # fmt: skip
+CASE = Case(
+    id=4, tenant=TASK.tenant, task=TASK.id, run=RunId("r"), kind="approval", tier="external",
+    status="resolved", round=1, brief="", words=("approve",), title="May it?", requester="key:k",
+    created=NOW, due=NOW,
+    verdict=Verdict("approve", "planned", "Ada", "ui", NOW.isoformat()),
+)  # fmt: skip
+
+
+def headings(markdown: str) -> list[str]:
+    tokens = MarkdownIt().enable("table").parse(markdown)
+    return [b.content for a, b in itertools.pairwise(tokens) if a.type == "heading_open"]
+
+
+def test_the_answer_comes_first_and_the_why_after_it():
+    assert headings(report(TASK, DECISION, [CASE])) == [
+        "Done", "The task", "The answer", "Sources", "What a person decided",
+        "Who did it, and why", "The plan", "How complex it is", "What would have changed this",
+        "What each agent did",
+    ]  # fmt: skip
+
+
+def test_every_part_is_told():
+    told = report(TASK, DECISION, [CASE])
+    for line in (
+        "- it is this \\[1\\]",
+        "> Degraded: no model",
+        "| 1 | Glossary | Terms | /docs/glossary.md | 1 to 9 | trusted |",
+        "- Question 4: May it? → **approve** by Ada (via ui, 2026-05-01T12:00): planned",
+        "| s1 | Look | search_memory | nothing | researcher |",
+        "| researcher | researcher | search_memory 0.50 s (done) | 1.50 s | 7 | 0.0100 |",
+    ):
+        assert line in told.split("\n")
+
+
+def test_an_edit_and_a_reply_are_told():
+    edit = Verdict("edit", "later", "key:k", "api", NOW.isoformat(), edited_arguments={"to": "b"})
+    told = report(TASK, None, [replace(CASE, verdict=edit), replace(CASE, verdict=None)])
+    assert '**edit** by key:k (via api, 2026-05-01T12:00): later; arguments: {"to": "b"}' in told
+    assert "- Question 4: May it? is resolved" in told
+
+
+def test_what_never_began_has_a_report_too():
+    ended = replace(TASK, status="refused", result=None, reason="the tool is stopped")
+    assert headings(report(ended, None, [])) == ["Refused by a rule", "The task", "Why it ended so"]
+
+
+def test_nothing_foreign_becomes_markup():
+    result = {**(TASK.result or {}), "answer": HOSTILE, "degraded": HOSTILE}
+    hostile = replace(TASK, text=HOSTILE, reason=HOSTILE, requester=HOSTILE, result=result)
+    case = replace(
+        CASE, title=HOSTILE, verdict=Verdict("reply", HOSTILE, HOSTILE, "ui", "", HOSTILE)
+    )
+    told = report(hostile, DECISION, [case])
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(told)
+    inner = {child.type for token in tokens for child in [token, *(token.children or [])]}
+    assert not inner & {"image", "link_open", "html_inline", "html_block"}
+    harmless = replace(hostile, text="a", requester="a", reason="a")
+    assert headings(told) == headings(report(harmless, DECISION, [CASE]))
