@@ -109,7 +109,7 @@ MEMORY = [
     _bomb(
         "the zero device, mapped shared",
         "import mmap\nfd = os.open('/dev/zero', os.O_RDWR)\n"
-        "m = mmap.mmap(fd, 400_000_000)\n"
+        "m = mmap.mmap(fd, 400_000_000)  # a container has the real device, and a control group\n"
         "for i in range(0, 400_000_000, 4096): m[i] = 1\nescaped()",
         held=False,
     ),
