@@ -12,7 +12,12 @@ from typing import Any
 from uuid import UUID
 
 import anyio
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
@@ -33,10 +38,11 @@ class DryadJobConfiguration(ProcessJobConfiguration):
 
 
 class DryadWorker(ProcessWorker):
-    """Prefect's process worker with three differences.
+    """Prefect's process worker with four differences.
 
     A run's process dies with the worker, and never imports from its working directory. A run that
-    is due again while its former process has not ended yet waits for that end. SIGTERM or
+    is due again while its former process has not ended yet waits for that end. A worker that
+    follows a killed one of its name first reports the runs that died with it. SIGTERM or
     SIGINT drains: no new run is taken, the worker leaves when the last one has ended. A second
     signal leaves at once; the runs die, and their leases let others carry them on. (The stock
     worker leaves at once and its runs work on, out of reach of cancellation.)
@@ -51,6 +57,7 @@ class DryadWorker(ProcessWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._draining = asyncio.Event()
+        self._mourned = False
         self._working: set[UUID] = set()
         self._limited = kwargs.get("limit") is not None
 
@@ -71,7 +78,22 @@ class DryadWorker(ProcessWorker):
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Take what is due, unless draining."""
-        return [] if self._draining.is_set() else await super().get_and_submit_flow_runs()
+        if self._draining.is_set():
+            return []
+        if not self._mourned:
+            await self._mourn()
+            self._mourned = True
+        return await super().get_and_submit_flow_runs()
+
+    async def _mourn(self) -> None:
+        """Report crashed what the worker before this one carried: its processes died with it."""
+        unended = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
+        found = await self.client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=unended))
+        )
+        for run in found:
+            if run.labels.get("prefect.worker.name") == self.name:
+                await self._propose_crashed_state(run, "its worker was killed")
 
     async def _submit_scheduled_flow_runs(
         self, flow_run_response: list[WorkerFlowRunResponse]

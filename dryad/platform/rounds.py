@@ -17,11 +17,11 @@ from dryad.orchestration.review.verdicts import WAKE_APPROVER
 from dryad.orchestration.tasks import End, Task
 from dryad.runs import Runs, RunState
 
-BEGINS_WITHIN = timedelta(seconds=90)
+BEGINS_WITHIN = timedelta(minutes=5)
 """A run that is being started and that no process has taken after so long has lost its process.
 
-The worker reports what dies under it; this is for a worker that died itself. On a busy machine a
-process needs its time to import everything, and two processes for one run would be worse.
+A worker reports what dies under it, and what died with the worker before it; this is for what
+nobody reported. On a busy machine a process takes a minute to import everything (measured).
 """
 
 FORMLESS_AFTER = timedelta(seconds=60)
