@@ -41,6 +41,7 @@ def toolbox(tmp_path: Path, shelf: Shelf) -> Toolbox:
         search=shelf,
         run_code=run_here,
         workspaces=tmp_path,
+        mailbox=tmp_path / "mailbox",
         clock=lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     )
 
