@@ -170,7 +170,7 @@ async def test_a_notification_arrives_with_its_key(toolbox: Toolbox):
         outcome = await use(
             toolbox, "notify", config={"url": f"{outside.url}/hook"}, to="ops", message="hello"
         )
-    assert outcome == ToolOutcome({"status": 202})
+    assert outcome == ToolOutcome({"status": 202, "delivered_to": "127.0.0.1"})
     (letter,) = outside.received
     assert letter.path == "/hook"
     assert letter.headers["Idempotency-Key"] == "run/step#1"
