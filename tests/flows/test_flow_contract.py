@@ -9,8 +9,8 @@ import pytest
 from flows import ingest_documents, orchestrate_task
 
 BODIES = {
-    "orchestrate_task": (orchestrate_task, 1, "ORCHESTRATE"),
-    "ingest_documents": (ingest_documents, 1, "INGEST"),
+    "orchestrate_task": (orchestrate_task, 1, "966bab184fd8f996"),
+    "ingest_documents": (ingest_documents, 1, "0fc2bb1a726e2fe7"),
 }
 
 
