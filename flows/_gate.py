@@ -39,7 +39,7 @@ async def ask(question: Question, *, seconds: int) -> Case:
     case = await settle_case(question.member, question, seconds)
     if case.verdict is None:
         # Never returns: the run is suspended, and whoever answers starts it again.
-        await suspend_flow_run(_form(case), key=case.key, timeout=None)
+        await suspend_flow_run(_form(case), key=case.key, timeout=None)  # pyright: ignore[reportGeneralTypeIssues] - typed as if it were sync
     return case
 
 

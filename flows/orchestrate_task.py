@@ -108,7 +108,8 @@ async def _handle(task: Task, run: RunId) -> Task:
 
 async def _work(task: Task, run: RunId, decision: Decision) -> list[Finding]:
     """Let each seat work once those it waits for are done; the others work side by side."""
-    await assemble(task, decision)
+    if len(decision.seats) > 1:
+        await assemble(task, decision)
     brief = Briefing(run, await recall(task))
     while len(brief.findings) < len(decision.seats):
         ready = [
@@ -141,7 +142,8 @@ async def _wave(
     done: dict[str, Finding] = {}
     while episodes:
         ends = await _together(
-            advance(seat.member, task, seat.agent, episode) for seat, episode in episodes.items()
+            advance(seat.member, task, seat.agent, episode, len(decision.seats))
+            for seat, episode in episodes.items()
         )
         following: dict[Seat, Episode] = {}
         for (seat, episode), end in zip(episodes.items(), ends, strict=True):

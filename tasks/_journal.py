@@ -11,6 +11,7 @@ import inspect
 import os
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -26,9 +27,12 @@ from pydantic_core import to_jsonable_python
 from dryad.foundation import logs
 from dryad.foundation.errors import DryadError, Superseded
 from dryad.foundation.ids import RunId
-from dryad.foundation.journal import Lease
+from dryad.foundation.journal import Lease, Past
 from tasks._policy import HEALING
 from tasks._services import services
+
+LOOK_EVERY_SECONDS = 2.0
+"""How soon a process notices that its run was cancelled or taken over."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,6 +43,7 @@ class Carried:
     """The run this process carries, and how often it came past each place."""
 
     lease: Lease
+    past: Past
     _passes: Counter[str] = field(default_factory=Counter[str])
 
     @property
@@ -68,11 +73,14 @@ async def carried() -> AsyncGenerator[Carried]:
     """
     run = RunId(str(flow_run.id))
     holder = f"{socket.gethostname()}:{os.getpid()}"
-    lease = await asyncio.to_thread(services().journal.claim, run, holder=holder)
+    journal = services().journal
+    lease = await asyncio.to_thread(journal.claim, run, holder=holder)
+    # Nobody else writes to the journal from here on, so one reading of it is enough.
+    past = await asyncio.to_thread(journal.past, run)
     ended = threading.Event()
     renewal = threading.Thread(target=_renew, args=(lease, ended), name="lease", daemon=True)
     renewal.start()
-    token = _carried.set(Carried(lease))
+    token = _carried.set(Carried(lease, past))
     try:
         with logs.bound(run=run):
             yield _carried.get()
@@ -133,7 +141,7 @@ def step(
             inputs = to_jsonable_python(dict(signature.bind(*args, **kwargs).arguments))
             place = f"{path}/{inputs['member']}" if "member" in inputs else path
             ordinal = run.next(place)
-            found = await asyncio.to_thread(journal.find, run.id, place, ordinal, inputs)
+            found = run.past.find(place, ordinal, inputs)
             if found is not None and found.state == "done":
                 return outcome_type.validate_python(found.outcome)
             outcome = await as_task(*args, **kwargs)
@@ -149,19 +157,24 @@ def step(
 
 async def keep_contract(number: int) -> bool:
     """Whether the run began under this number of its flow's contract."""
-    lease, journal = carried_run().lease, services().journal
-    found = await asyncio.to_thread(journal.find, lease.run, "contract", 1, {})
+    run = carried_run()
+    found = run.past.find("contract", 1, {})
     if found is None:
-        await asyncio.to_thread(journal.record, lease, "contract", 1, {}, number)
+        record = services().journal.record
+        await asyncio.to_thread(record, run.lease, "contract", 1, {}, number)
         return True
     return bool(found.outcome == number)
 
 
 def _renew(lease: Lease, ended: threading.Event) -> None:
-    period = services().settings.lease.total_seconds() / 3
-    while not ended.wait(period):
+    """Renew the lease, and look more often whether it was taken away: a cancelled run ends soon."""
+    journal, period = services().journal, services().settings.lease.total_seconds() / 3
+    due = time.monotonic() + period
+    while not ended.wait(min(period, LOOK_EVERY_SECONDS)):
         try:
-            services().journal.renew(lease)
+            if time.monotonic() >= due or not journal.holds(lease):
+                journal.renew(lease)
+                due = time.monotonic() + period
         except Superseded as reason:
             _leave(reason)
         except DryadError as error:

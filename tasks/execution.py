@@ -1,11 +1,12 @@
 """Level 1 as steps of a run: one episode of one agent, and each tool call it makes."""
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from prefect import task
 
 from dryad.execution.agent_loop import advance as advance_agent
-from dryad.execution.episodes import Asks, Done, Episode, Usage
+from dryad.execution.episodes import Asks, Done, Episode, Limits, Usage
 from dryad.execution.steps import RunSteps
 from dryad.execution.tool_calls import ToolOutcome
 from dryad.execution.toolbox import Errand, GrantedTools
@@ -22,13 +23,17 @@ async def advance(
     work: Task,
     agent: str,
     episode: Episode,
+    seats: int,
 ) -> Done | Asks:
-    """Let one agent work until it is done or asks; see `agent_loop.advance`."""
+    """Let one agent work until it is done or asks; see `agent_loop.advance`.
+
+    The budget of the task is shared out evenly among its `seats`, so all together never pass it.
+    """
     dryad, run = services(), carried_run()
     who = dryad.agents.get(work.tenant, agent)
     told = f"{who.instructions}\n\nWhat is known already:\n{episode.instructions}"
     return await advance_agent(
-        replace(episode, instructions=told),
+        replace(episode, instructions=told, limits=_share(work, seats)),
         model=dryad.models.model_for(work.tenant, who),
         tools=ShownTools(
             dryad.tools,
@@ -39,6 +44,16 @@ async def advance(
         ),
         steps=RunSteps(dryad.journal, run.lease, spend=dryad.cases.spend),
         guard=Guard(work, who.id),
+    )
+
+
+def _share(work: Task, seats: int) -> Limits:
+    settings, budget = services().settings, work.budget
+    return Limits(
+        steps=settings.max_steps,
+        tokens=int(budget.get("tokens", settings.max_tokens)) // seats,
+        cost_usd=Decimal(str(budget.get("cost_usd", settings.max_cost_usd))) / seats,
+        seconds=settings.max_run_time.total_seconds(),
     )
 
 

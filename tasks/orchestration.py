@@ -33,7 +33,7 @@ async def screen(task_id: str, text: str, context: dict[str, Any], agent: str, t
     """
     run = carried_run().id
     if task_id:
-        return await asyncio.to_thread(_begun, TaskId(task_id), run)
+        return await asyncio.to_thread(_found, TaskId(task_id), run)
     request = Request(
         tenant=TenantId(tenant),
         text=text,
@@ -45,14 +45,17 @@ async def screen(task_id: str, text: str, context: dict[str, Any], agent: str, t
     )
     made = await asyncio.to_thread(services().tasks.submit, request)
     await _tag(made.tenant, made.id)
-    return await asyncio.to_thread(_begun, made.id, run)
+    return await asyncio.to_thread(_begun, made)
 
 
-def _begun(task: TaskId, run: RunId) -> Task:
-    tasks = services().tasks
-    found = tasks.find(task)
-    tasks.sent(found.id, run)
-    return found if found.ended else tasks.set_status(found.id, "running")
+def _found(task: TaskId, run: RunId) -> Task:
+    found = services().tasks.find(task)
+    services().tasks.sent(found.id, run)
+    return _begun(found)
+
+
+def _begun(task: Task) -> Task:
+    return task if task.ended else services().tasks.set_status(task.id, "running")
 
 
 @step("decide")
@@ -99,21 +102,30 @@ def assemble(task: Task, decision: Decision) -> str:
 def conclude(task: Task, findings: list[Finding]) -> Task:
     """Write down the answer, once; a member that was stopped makes the task stop too."""
     dryad = services()
-    result = synthesise(findings)
+    if (ended := dryad.tasks.find(task.id)).ended:
+        return ended  # a process died after it had written this down
+    dryad.forces.resolve(task.id, [(f.seat.member, f.to_json()) for f in findings])
+    stopped = [finding for finding in findings if finding.done.status == "stopped"]
+    with dryad.database.transaction() as session:
+        for finding in findings:
+            usage = finding.done.usage
+            cost = float(usage.cost_usd)
+            dryad.tasks.usage(task.id, tokens=usage.tokens, cost_usd=cost, session=session)
+        ended = dryad.tasks.finish(
+            task.id,
+            "refused" if stopped else "done",
+            reason=stopped[0].done.reason if stopped else "",
+            result=synthesise(findings),
+            session=session,
+        )
     for finding in findings:
-        usage = finding.done.usage
-        dryad.tasks.usage(task.id, tokens=usage.tokens, cost_usd=float(usage.cost_usd))
         dryad.agents.finished(
             task.tenant,
             finding.seat.agent,
             success=finding.done.status == "done",
-            tokens=usage.tokens,
+            tokens=finding.done.usage.tokens,
         )
-    dryad.forces.resolve(task.id, [(f.seat.member, f.to_json()) for f in findings])
-    stopped = [finding for finding in findings if finding.done.status == "stopped"]
-    if stopped:
-        return dryad.tasks.finish(task.id, "refused", reason=stopped[0].done.reason, result=result)
-    return dryad.tasks.finish(task.id, "done", result=result)
+    return ended
 
 
 @step("judge")
@@ -131,8 +143,13 @@ def judge(task: Task, case: Case) -> Task:
 
 @step("fail")
 def fail(task: Task, fault: str, refused: bool) -> Task:
-    """End a task that a rule or a fault stopped, and close what is still asked about it."""
+    """End a task that a rule or a fault stopped, and close what is still asked about it.
+
+    One that somebody cancelled while this process worked stays as it ended.
+    """
     dryad = services()
+    if (found := dryad.tasks.find(task.id)).ended:
+        return found
     dryad.cases.cancel(task.id, reason=fault)
     dryad.forces.fail(task.id)
     return dryad.tasks.finish(task.id, "refused" if refused else "failed", reason=fault)

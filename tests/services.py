@@ -26,7 +26,8 @@ Probe = Callable[[], str]
 def take_required(environ: dict[str, str] | os._Environ[str]) -> frozenset[str]:
     """Return the required services and remove every setting of the product from `environ`."""
     required = frozenset(filter(None, environ.get("DRYAD_REQUIRE_SERVICES", "").split(",")))
-    for name in [name for name in environ if name.startswith("DRYAD_")]:
+    ours = ("DRYAD_TEST_", "DRYAD_BENCH_")
+    for name in [n for n in environ if n.startswith("DRYAD_") and not n.startswith(ours)]:
         del environ[name]
     return required
 

@@ -97,3 +97,19 @@ def set_status(
     with api(tenant) as client:
         client.put(f"api/v1/tools/{tool}/{version}/status", {"status": status})
     say(f"tool {tool} {version} is {status}")
+
+
+@app.command()
+def configure(
+    tool: str,
+    config: Annotated[str, typer.Argument(help="The whole configuration, a JSON object.")],
+    *,
+    version: Annotated[str, typer.Option(show_default="the newest active one")] = "",
+    tenant: Tenant = "",
+) -> None:
+    """Set what a tool works with, such as the address `notify` sends to; it is never shown."""
+    body = {"config": json_object(config, "CONFIG")}
+    with api(tenant) as client:
+        version = version or client.get(f"api/v1/tools/{tool}")["version"]
+        client.put(f"api/v1/tools/{tool}/{version}/config", body)
+    say(f"tool {tool} {version} is configured")

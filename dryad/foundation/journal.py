@@ -46,6 +46,23 @@ class Step:
         return f"{self.path}#{self.ordinal}"
 
 
+class Past:
+    """What was recorded of a run when a process took it over: looked up without the database."""
+
+    def __init__(self, run: RunId, steps: list[Step]) -> None:
+        self._run = run
+        self._steps = {(step.path, step.ordinal): step for step in steps}
+
+    def find(self, path: str, ordinal: int, inputs: Any) -> Step | None:
+        """Return the step if it was begun before.
+
+        Raises:
+            Corrupt: it was recorded with other inputs.
+        """
+        step = self._steps.get((path, ordinal))
+        return None if step is None else _same(self._run, step, digest(inputs))
+
+
 class Journal:
     """The one source of truth for "this step already happened"."""
 
@@ -118,6 +135,21 @@ class Journal:
             )
             return changed.rowcount == 1  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
+    def revoke(self, run: RunId) -> None:
+        """Refuse every further write of whoever carries the run: it shall go no further."""
+        with self._database.transaction() as session:
+            session.execute(
+                update(LeaseRow)
+                .where(LeaseRow.run == run)
+                .values(attempt=LeaseRow.attempt + 1, released=self._clock())
+            )
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether no newer attempt exists; a look that locks nothing."""
+        with self._database.reading() as session:
+            latest = session.scalar(select(LeaseRow.attempt).where(LeaseRow.run == lease.run))
+            return latest == lease.attempt
+
     def check(self, lease: Lease, session: Session) -> None:
         """Refuse, inside the caller's transaction, when `lease` is not the latest.
 
@@ -140,6 +172,10 @@ class Journal:
             )
             return [_step(row) for row in rows]
 
+    def past(self, run: RunId) -> Past:
+        """Read everything recorded of a run at once; what others record later is not in it."""
+        return Past(run, self.steps(run))
+
     def find(self, run: RunId, path: str, ordinal: int, inputs: Any) -> Step | None:
         """Return the step if it was begun or done before.
 
@@ -148,7 +184,7 @@ class Journal:
         """
         with self._database.reading() as session:
             row = session.get(StepRow, (run, path, ordinal))
-            return None if row is None else _same(row, digest(inputs))
+            return None if row is None else _same(run, _step(row), digest(inputs))
 
     def intend(
         self,
@@ -176,7 +212,7 @@ class Journal:
             self.check(lease, session)
             row = session.get(StepRow, (lease.run, path, ordinal))
             if row is not None:
-                return _same(row, wanted)
+                return _same(lease.run, _step(row), wanted)
             if spend is not None:
                 spend(session)
             row = StepRow(
@@ -219,7 +255,7 @@ class Journal:
                     run=lease.run, path=path, ordinal=ordinal, digest=wanted, started=now
                 )  # fmt: skip
                 session.add(row)
-            elif _same(row, wanted).state == "done":
+            elif _same(lease.run, _step(row), wanted).state == "done":
                 return (row.outcome or {}).get("value")
             row.state, row.attempt, row.finished = "done", lease.attempt, now
             row.outcome = {"value": outcome}
@@ -259,10 +295,10 @@ def _step(row: StepRow) -> Step:
     )
 
 
-def _same(row: StepRow, wanted: str) -> Step:
-    if row.digest != wanted:
+def _same(run: str, step: Step, wanted: str) -> Step:
+    if step.digest != wanted:
         raise Corrupt(
-            f"step {row.path}#{row.ordinal} of run {row.run} was recorded with other inputs",
+            f"step {step.id} of run {run} was recorded with other inputs",
             "The flow's code changed under a waiting run: raise its flow contract number.",
         )
-    return _step(row)
+    return step

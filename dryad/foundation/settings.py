@@ -128,6 +128,9 @@ class Settings(BaseModel):
     chroma: str = _setting(
         "embedded", "embedded | managed (started by `dryad up`) | the URL of a Chroma server"
     )
+    embedder: Literal["none", "minilm"] = _setting(
+        "none", "minilm: search by meaning as well as by words; needs the extra `embeddings`"
+    )
     recent_retention: Duration = _setting(
         timedelta(hours=24), "Default life of short-term memory", gt=timedelta(0)
     )

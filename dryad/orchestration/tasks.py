@@ -1,6 +1,6 @@
 """Tasks: what somebody asked for, how it stands, and how it ended. The row is the truth."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn, cast
 
@@ -106,6 +106,12 @@ class Tasks:
             .order_by(TaskRow.created, TaskRow.id)
             .limit(limit)
         )
+        with self._database.reading() as session:
+            return [task_of(row) for row in session.scalars(query)]
+
+    def ended_of(self, runs: Collection[RunId]) -> list[Task]:
+        """Return those tasks of these flow runs that have ended."""
+        query = select(TaskRow).where(TaskRow.run.in_(runs), TaskRow.status.in_(ENDS))
         with self._database.reading() as session:
             return [task_of(row) for row in session.scalars(query)]
 

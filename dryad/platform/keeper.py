@@ -49,10 +49,12 @@ class Keeper:
             Beat("send", rounds.send, 2),
             Beat("wake", rounds.wake, 2),
             Beat("follow", rounds.follow, 5),
+            Beat("settle", rounds.settle, 5),
             Beat("reap", rounds.reap, 5),
             Beat("expire", rounds.expire, 5),
             Beat("measure", rounds.measure, 15),
             Beat("rotate", rounds.rotate, 15),
+            Beat("embed", rounds.embed, 15),
             Beat("purge", rounds.purge, 300),
         ]
         self._stopping = threading.Event()

@@ -17,6 +17,13 @@ from dryad.orchestration.review.verdicts import WAKE_APPROVER
 from dryad.orchestration.tasks import End, Task
 from dryad.runs import Runs, RunState
 
+BEGINS_WITHIN = timedelta(minutes=5)
+"""A run that is being started and that no process has taken after so long has lost its process.
+
+A worker reports what dies under it, and what died with the worker before it; this is for what
+nobody reported. On a busy machine a process takes a minute to import everything (measured).
+"""
+
 FORMLESS_AFTER = timedelta(seconds=60)
 """A suspended run without a form for so long has lost it: its process died in between."""
 
@@ -58,6 +65,20 @@ class Rounds:
             else:
                 self._follow(task, run, state, now - state.since)
 
+    def settle(self) -> None:
+        """Finish what ending a task began, where the process that ended it was killed half way.
+
+        Questions about an ended task are closed, and a cancelled one has no run that goes on.
+        """
+        for task in self.services.cases.forsaken():
+            self.services.cases.cancel(task, reason="its task has ended")
+        live = self.runs.live()
+        now = self.services.clock()
+        for task in self.services.tasks.ended_of(live):
+            assert task.run is not None
+            if task.status == "cancelled":
+                self._halt(task.run, live[task.run], now - live[task.run].since)
+
     def expire(self) -> None:
         """Close the questions nobody answered in time."""
         for case in self.services.cases.expire():
@@ -75,6 +96,13 @@ class Rounds:
         """Forget short-term memory that has expired."""
         self.services.archivist.purge()
 
+    def embed(self) -> None:
+        """Give passages that have none yet their vectors, where an embedder is set."""
+        if self.services.settings.embedder == "none":
+            return
+        for tenant in self.services.tenants.list():
+            self.services.librarian.embed_pending(tenant.id)
+
     def rotate(self) -> None:
         """Begin new log files where the old ones are full."""
         settings = self.services.settings
@@ -88,9 +116,7 @@ class Rounds:
                 "prefect": self._prefect,
                 "worker": self._worker,
                 "redis": lambda: Finding("healthy", "embedded: short-term memory is in the ledger"),
-                "chromadb": lambda: Finding(
-                    "healthy", "embedded: long-term memory is in the ledger"
-                ),
+                "chromadb": self._long_term,
                 "llm": self._llm,
                 "sandbox": self._sandbox,
             }
@@ -104,18 +130,24 @@ class Rounds:
             self._revive(task, run)
         elif state.type == "FAILED":
             self._end(task, "failed", state.message or "its flow run failed")
-        elif state.type == "CANCELLED":
+        elif state.type in {"CANCELLING", "CANCELLED"}:
             self._end(task, "cancelled", "its flow run was cancelled")
         elif state.type == "COMPLETED" and age >= settings.crash_quiet:
             self._end(task, "failed", f"its flow run ended {state.name} without a result")
-        elif age < 3 * settings.lease or self.services.journal.is_carried(run):
+        elif self.services.journal.is_carried(run):
             return
-        elif state.type in {"PENDING", "RUNNING"}:
+        elif state.type in {"PENDING", "RUNNING"} and age >= max(BEGINS_WITHIN, 3 * settings.lease):
             self.runs.mark_crashed(run, "no process carries it")
-        elif state.type == "CANCELLING":
-            self.runs.mark_cancelled(run)
         elif state.type == "PAUSED" and state.pause_key and age >= FORMLESS_AFTER:
             self._mend_form(run, state.pause_key)
+
+    def _halt(self, run: RunId, state: RunState, age: timedelta) -> None:
+        """See that the run of a cancelled task stops, and that the server says so."""
+        self.services.journal.revoke(run)
+        if state.type != "CANCELLING":
+            self.runs.cancel(run)
+        elif age >= self.services.settings.crash_quiet:
+            self.runs.mark_cancelled(run)
 
     def _revive(self, task: Task, run: RunId) -> None:
         settings = self.services.settings
@@ -133,9 +165,8 @@ class Rounds:
             log.warning("form_mended", run=run, key=key)
 
     def _end(self, task: Task, end: End, reason: str) -> None:
-        self.services.cases.cancel(task.id, reason=reason)
-        self.services.forces.fail(task.id)
         self.services.tasks.finish(task.id, end, reason=reason)
+        clear_away(self.services, task, reason)
         log.warning("task_ended_by_keeper", task=task.id, status=end, reason=reason)
 
     # -- probes
@@ -154,12 +185,28 @@ class Rounds:
             return Finding("unhealthy", "no worker is online: nothing starts")
         return Finding("healthy", f"{len(online)} online")
 
+    def _long_term(self) -> Finding:
+        searches = self.services.librarian.searches_by
+        return Finding("healthy", f"embedded: in the ledger, found by {searches}")
+
     def _llm(self) -> Finding:
         degraded = self.services.models.degraded
         return Finding("degraded", degraded) if degraded else Finding("healthy")
 
     def _sandbox(self) -> Finding:
         return Finding("healthy", self.services.sandbox.name)
+
+
+def clear_away(services: Services, task: Task, reason: str) -> None:
+    """Stop what still happens for a task that somebody ended.
+
+    The process that carries it may write nothing more, so no effect begins any more, and leaves
+    when it notices. Questions are closed. Killed half way, this is completed by the keeper.
+    """
+    if task.run is not None:
+        services.journal.revoke(task.run)
+    services.cases.cancel(task.id, reason=reason)
+    services.forces.fail(task.id)
 
 
 def wake(services: Services, runs: Runs, case: Case) -> None:

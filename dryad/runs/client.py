@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
@@ -11,6 +11,7 @@ from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings
 from dryad.runs.types import (
+    RUN_ENDED,
     Deployment,
     Pool,
     RunState,
@@ -25,6 +26,7 @@ from dryad.runs.wire import Wire
 POOL = "dryad"
 ORCHESTRATE = "orchestrate-task/on-demand"
 _PAGE = 200
+_LIVE = frozenset(get_args(StateType)) - RUN_ENDED
 
 
 class Runs:
@@ -206,6 +208,19 @@ class Runs:
                     found[RunId(row["id"])] = state
         return found
 
+    def live(self, deployment: str = ORCHESTRATE) -> dict[RunId, RunState]:
+        """Return how every run of a deployment stands that has not ended."""
+        name = deployment.partition("/")[2]
+        wanted = {
+            "deployments": {"name": {"any_": [name]}},
+            "flows": {"name": {"any_": [deployment.partition("/")[0]]}},
+            "flow_runs": {"state": {"type": {"any_": sorted(_LIVE)}}},
+            "sort": "ID_DESC",
+        }
+        rows = self._pages("/flow_runs/filter", wanted)
+        states = {RunId(row["id"]): state_from(row["state"]) for row in rows}
+        return {run: state for run, state in states.items() if state is not None}
+
     def crashes(self, run: RunId, *, apart: timedelta = timedelta(0)) -> int:
         """Return how often a run crashed; reports less than `apart` from the last are one crash.
 
@@ -312,10 +327,10 @@ class Runs:
         # instead of Cancelling, when it has no process.
         return result["status"] == "REJECT" and kind == "CANCELLING"
 
-    def _pages(self, path: str) -> list[dict[str, Any]]:
+    def _pages(self, path: str, wanted: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         while True:
-            page = self._wire.post(path, {"limit": _PAGE, "offset": len(rows)})
+            page = self._wire.post(path, {**(wanted or {}), "limit": _PAGE, "offset": len(rows)})
             rows += page
             if len(page) < _PAGE:
                 return rows

@@ -37,18 +37,22 @@ def registered(prefect_server: PrefectServer) -> Generator[None]:
 def worker(
     prefect_server: PrefectServer, registered: None, tmp_path: Path
 ) -> Generator["subprocess.Popen[bytes]"]:
-    log = (tmp_path / "worker.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", "dryad",
-         "--type", "dryad", "--limit", "4", "--install-policy", "never"],
-        env=prefect_server.environment | {"PREFECT_WORKER_QUERY_SECONDS": "0.5"},
-        cwd=tmp_path,
-        stdout=log,
-        stderr=log,
-    )  # fmt: skip
+    process = start_worker(prefect_server, tmp_path)
     yield process
     stop(process)
-    log.close()
+
+
+def start_worker(server: PrefectServer, directory: Path) -> "subprocess.Popen[bytes]":
+    with (directory / "worker.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", "dryad",
+             "--type", "dryad", "--name", directory.name, "--limit", "4",
+             "--install-policy", "never"],
+            env=server.environment | {"PREFECT_WORKER_QUERY_SECONDS": "0.5"},
+            cwd=directory,
+            stdout=log,
+            stderr=log,
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -94,6 +98,23 @@ def test_a_killed_worker_takes_its_runs_along(
     wait_for("the end of the run's process", lambda: not alive(pid), seconds=5)
 
 
+def test_the_next_worker_reports_what_died_with_a_killed_one(
+    runs: Runs,
+    prefect_server: PrefectServer,
+    worker: "subprocess.Popen[bytes]",
+    tmp_path: Path,
+) -> None:
+    run, _ = start_holding(runs, tmp_path, seconds=60)
+    worker.kill()
+    worker.wait()
+    assert runs.state(run).type == "RUNNING"
+    following = start_worker(prefect_server, tmp_path)
+    try:
+        wait_for("the report", lambda: runs.state(run).type == "CRASHED", seconds=60)
+    finally:
+        stop(following)
+
+
 def test_a_killed_run_is_reported_crashed(
     runs: Runs, worker: "subprocess.Popen[bytes]", tmp_path: Path
 ) -> None:
@@ -137,3 +158,25 @@ def test_a_cancelled_run_ends_and_its_process_is_gone(
     wait_for("the cancellation", lambda: runs.state(run).type == "CANCELLED", seconds=60)
     assert not alive(pid)
     assert worker.poll() is None
+
+
+def test_a_run_that_is_due_again_waits_until_its_process_has_ended(
+    runs: Runs,
+    prefect_server: PrefectServer,
+    worker: "subprocess.Popen[bytes]",
+    tmp_path: Path,
+) -> None:
+    run, pid = start_holding(runs, tmp_path, seconds=60)
+    with prefect_server.client() as client:
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+        again = {"state": state, "force": True}
+        client.post(f"/flow_runs/{run}/set_state", json=again).raise_for_status()
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(timeout=5)
+    assert alive(pid)
+    assert runs.state(run).type == "SCHEDULED"
+    os.kill(pid, signal.SIGKILL)
+    wait_for("the end of the first process", lambda: not alive(pid), seconds=5)
+    wait_for("the report", lambda: runs.state(run).type != "SCHEDULED", seconds=20)
+    assert worker.poll() is None
+    runs.cancel(run)

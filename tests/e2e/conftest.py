@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
+from dryad.platform.instance import Instance
 from tests import services
 from tests.servers import free_port, wait_for
 
@@ -83,6 +85,39 @@ class Installation:
             pytest.fail(f"{task} is {seen} after {seconds} s")
         return seen[0]
 
+    # -- its processes
+
+    def pid(self, name: str) -> int:
+        """The process that `dryad status` calls `name`; 0 when there is none."""
+        instance = Instance(self.home)
+        if name == "dryad up":
+            return instance.pid() or 0
+        return next((e.pid for e in instance.entries() if e.name == name and e.alive), 0)
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process of this installation, however it came to be; sandboxes show nothing."""
+        return [
+            process
+            for process in psutil.process_iter()
+            if _environ(process).get("DRYAD_HOME") == str(self.home)
+        ]
+
+    def carriers(self, run: str | None = None) -> list[psutil.Process]:
+        """The processes that carry flow runs, or the one run."""
+        return [
+            process
+            for process in self.processes()
+            if (carried := _environ(process).get("PREFECT__FLOW_RUN_ID"))
+            if run in {None, carried}
+        ]
+
+
+def _environ(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):  # gone, a zombie, or somebody else's
+        return {}
+
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Generator[Callable[..., Installation]]:
@@ -116,6 +151,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Generator[Callable[..., I
 def installation(start: Callable[..., Installation]) -> Installation:
     """One installation with the demo, shared by the tests that leave it running."""
     return start("shared", "--demo")
+
+
+@pytest.fixture(scope="session")
+def restless(start: Callable[..., Installation]) -> Installation:
+    """One installation that soon gives up on silent processes, for tests that kill them."""
+    return start("restless", DRYAD_LEASE="5s", DRYAD_CRASH_QUIET="3s", DRYAD_WORKER_POLL="500ms")
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from dryad.api.shapes import Incoming, Limit, Outgoing, Page, Prose, Ref
 from dryad.foundation.errors import InvalidRequest, NotFound
 from dryad.foundation.ids import TaskId
 from dryad.orchestration.tasks import Request, Status, Task
+from dryad.platform.rounds import clear_away
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -175,7 +176,7 @@ def cancel(
         actor=access.actor,
         reason=body.reason if body else "",
     )
-    access.edge.services.cases.cancel(task.id, reason=task.reason)
+    clear_away(access.edge.services, task, task.reason)
     later.add_task(access.edge.stop, task)
     return TaskOut.model_validate(task)
 

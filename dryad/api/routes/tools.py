@@ -71,6 +71,16 @@ class Standing(Incoming):
     status: Status
 
 
+class Configuration(Incoming):
+    """What a version works with; see `ToolIn.config`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"config": {"url": "https://example.org/letters"}}]}
+    )
+
+    config: JsonObject = Field(description="The whole of it; never shown again")
+
+
 class GrantIn(Incoming):
     """Leave to call a tool."""
 
@@ -129,6 +139,15 @@ def set_status(name: Ref, version: Ref, body: Standing, access: Admin) -> ToolOu
     """Let a version be called, or not."""
     changed = access.edge.services.tools.set_status(
         access.tenant, name, version, body.status, by=access.actor
+    )
+    return ToolOut.model_validate(changed)
+
+
+@router.put("/{name}/{version}/config")
+def configure(name: Ref, version: Ref, body: Configuration, access: Admin) -> ToolOut:
+    """Replace what the administrator sets for a version, such as the address it sends to."""
+    changed = access.edge.services.tools.configure(
+        access.tenant, name, version, body.config, by=access.actor
     )
     return ToolOut.model_validate(changed)
 

@@ -29,7 +29,9 @@ class BubblewrapSandbox:
         """Run one request; see `Sandbox.run`."""
         refuse_unless(self.guarantees, request.needs, rung=self.name)
         guest = await self._start()
-        return await supervise.run(guest, request, supervise.order(request), rung=self.name)
+        return await supervise.run(
+            guest, request, supervise.order(request, fence=layout.fence()), rung=self.name
+        )
 
     async def _start(self) -> supervise.Guest:
         program = shutil.which("bwrap")

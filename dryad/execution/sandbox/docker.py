@@ -32,6 +32,7 @@ _GUEST_BYTES = 64_000_000
 """What the guest itself may use beside the run."""
 _SHARED_BYTES = 16_000_000
 _PING_SECONDS = 5
+_CALL_SECONDS = 60
 _HEADER = 8
 _STDERR = 2
 
@@ -124,22 +125,26 @@ class DockerSandbox:
 
 
 def _connect() -> Any:
+    """Return the client of the engine that the environment names, as the engine's own tools do."""
     import docker  # noqa: PLC0415 - dear, and only this rung needs it
     from docker.errors import DockerException  # noqa: PLC0415 - as above
+    from docker.utils import kwargs_from_env, parse_host  # noqa: PLC0415 - as above
 
     try:
-        api: Any = docker.from_env(timeout=_PING_SECONDS).api
+        address = str(parse_host(kwargs_from_env().get("base_url")))
     except DockerException as error:
-        raise Unavailable(f"no docker engine answers: {_first_line(error)}") from error
-    if not str(api.base_url).startswith("http+docker://"):
-        api.close()
-        raise Unavailable(f"the docker engine at {api.base_url} is not on this machine")
+        raise Unavailable(f"the docker engine's address is wrong: {error}") from error
+    scheme, _, path = address.partition("://")
+    if scheme != "http+unix":
+        raise Unavailable(f"the docker engine at {address} is not on this machine")
     try:
-        api.ping()
-    except Exception as error:
-        api.close()
-        raise Unavailable(f"no docker engine answers: {_first_line(error)}") from error
-    api.timeout = 60
+        # The client leaves its socket open when nobody listens, so we knock first.
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.connect(path)
+        api: Any = docker.from_env(timeout=_PING_SECONDS).api
+    except (OSError, DockerException) as error:
+        raise Unavailable(f"no docker engine answers at {path}: {_first_line(error)}") from error
+    api.timeout = _CALL_SECONDS
     return api
 
 

@@ -29,7 +29,8 @@ class LandlockSandbox:
     """A process of this machine among others, fenced in by the kernel.
 
     Names and sizes of host files stay visible, and the run's directory is on the host's disk.
-    Changing modes, owners and times of files fails everywhere, its own directory included.
+    Changing modes, owners and times of files fails everywhere, its own directory included; so do
+    sockets, and semaphores between processes.
 
     Raises:
         Unavailable: the kernel has no Landlock, too old a one, or does not list child processes.

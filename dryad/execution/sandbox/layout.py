@@ -6,6 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from dryad.execution.sandbox.guest import kernel
+from dryad.execution.sandbox.orders import Fence
+
 BOX = "/box"
 """The run's own directory, inside."""
 
@@ -99,6 +102,16 @@ def environment(box: str, python: str, libraries: str) -> dict[str, str]:
         "ARROW_DEFAULT_MEMORY_POOL": "system",
     }
     return variables | ({"PYTHONPATH": libraries} if libraries else {})
+
+
+def fence() -> Fence | None:
+    """Return what a run may read and write inside, for Landlock; None where there is none.
+
+    On rungs with a mount namespace this is a second wall behind the first.
+    """
+    if not kernel.landlock_version():
+        return None
+    return {"read": ["/"], "write": [BOX, "/dev/null", "/dev/full", "/dev/zero"]}
 
 
 def guest_python() -> str:

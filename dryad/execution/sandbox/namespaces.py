@@ -23,7 +23,8 @@ class NamespaceSandbox:
         refuse_unless(self.guarantees, request.needs, rung=self.name)
         guest = await self._start()
         # The process that waits outside the process namespace is counted in the user namespace.
-        order = supervise.order(request, process_base=0 if identity.can_mount() else 1)
+        base = 0 if identity.can_mount() else 1
+        order = supervise.order(request, fence=layout.fence(), process_base=base)
         return await supervise.run(guest, request, order, rung=self.name)
 
     async def _start(self) -> supervise.Guest:

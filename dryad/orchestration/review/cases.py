@@ -17,7 +17,7 @@ from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.database.locks import lock
-from dryad.foundation.database.models import CaseRow
+from dryad.foundation.database.models import CaseRow, TaskRow
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.orchestration.review import verdicts
@@ -31,6 +31,7 @@ from dryad.orchestration.review.questions import (
     form_key,
 )
 from dryad.orchestration.review.verdicts import Verdict
+from dryad.orchestration.standing import ENDS
 
 
 class Cases:
@@ -209,6 +210,17 @@ class Cases:
                     "reject", reason, "dryad", "deadline", self._clock().isoformat()
                 ).to_json()
                 self._audit_closed(row, session)
+
+    def forsaken(self) -> list[TaskId]:
+        """Return ended tasks about which something is still asked: who ended them was killed."""
+        query = (
+            select(CaseRow.task)
+            .join(TaskRow, TaskRow.id == CaseRow.task)
+            .where(CaseRow.status.in_(OPEN), TaskRow.status.in_(ENDS))
+            .distinct()
+        )
+        with self._database.reading() as session:
+            return [TaskId(task) for task in session.scalars(query)]
 
     def spend(self, session: Session, approval: Approval) -> None:
         """Use an approval, inside the transaction that records the intent of its call.

@@ -24,6 +24,15 @@ def data(done: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)
 
 
+def process(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run `dryad` in a process of its own."""
+    environ = {**os.environ, "DRYAD_HOME": str(home), "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-m", "dryad", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=home, env=environ, check=False
+    )
+
+
 def fails(done: subprocess.CompletedProcess[str], status: int, *says: str) -> None:
     assert done.returncode == status, done.stdout + done.stderr
     assert done.stdout == ""
@@ -51,12 +60,7 @@ def test_help_is_quick_and_complete():
 
 
 def test_the_exit_status_and_the_streams_are_those_of_the_process(tmp_path: Path):
-    environ = {**os.environ, "DRYAD_HOME": str(tmp_path), "PYTHONPATH": str(Path.cwd())}
-    command = [sys.executable, "-m", "dryad", "tasks"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env=environ, check=False
-    )
-    fails(done, 1, "there is no installation")
+    fails(process("tasks", home=tmp_path), 1, "there is no installation")
 
 
 def test_help_imports_nothing_heavy():
@@ -219,14 +223,32 @@ def test_agents_and_tools_are_granted_and_revoked(dryad: Dryad, installation: Ho
     fails(dryad("tools", "show", "nothing"), 1, "no tool")
 
 
+def test_a_tools_configuration_is_set_and_never_shown(dryad: Dryad, installation: House):
+    tools, tenant = installation.services.tools, TenantId("default")
+    tools.register(tenant, ToolSpec("ring", "1.0.0", "Ring", "external"))
+    given = '{"url": "http://127.0.0.1:9/bell"}'
+    said = dryad("tools", "configure", "ring", given)
+    assert said.returncode == 0
+    assert tools.get(tenant, "ring").config == {"url": "http://127.0.0.1:9/bell"}
+    assert "bell" not in said.stdout + said.stderr + dryad("tools", "show", "ring", "--json").stdout
+    fails(dryad("tools", "configure", "ring", "bell"), 2, "CONFIG")
+    fails(dryad("tools", "configure", "ring", given, "--version", "7"), 1, "no tool")
+
+
 def test_code_runs_in_the_sandbox_and_ends_as_it_ended(lonely: Dryad, tmp_path: Path):
-    works = lonely("sandbox", "--json")
-    assert works.returncode == 0, works.stdout
     script = tmp_path / "job.py"
     script.write_text("print(6 * 7); open('made.txt', 'w').write('x'); raise SystemExit(3)")
-    done = lonely("sandbox", "run", str(script), "--out", str(tmp_path / "out"))
+    out = tmp_path / "out"
+    done = lonely("sandbox", "run", str(script), "--out", str(out), DRYAD_SANDBOX="namespaces")
     assert (done.returncode, done.stdout) == (1, "42\n")
-    assert (tmp_path / "out" / "made.txt").read_text() == "x"
+    assert (out / "made.txt").read_text() == "x"
+
+
+def test_each_rung_of_the_sandbox_is_proven_or_says_why_not(tmp_path: Path):
+    done = process("sandbox", "--json", home=tmp_path)
+    rungs = data(done)
+    assert [rung["rung"] for rung in rungs if rung["works"]]
+    assert all(rung["works"] or rung["reason"] for rung in rungs)
 
 
 def test_a_policy_is_set_and_compared(dryad: Dryad):

@@ -41,6 +41,7 @@ def toolbox(tmp_path: Path, shelf: Shelf) -> Toolbox:
         search=shelf,
         run_code=run_here,
         workspaces=tmp_path,
+        mailbox=tmp_path / "mailbox",
         clock=lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     )
 
@@ -169,7 +170,7 @@ async def test_a_notification_arrives_with_its_key(toolbox: Toolbox):
         outcome = await use(
             toolbox, "notify", config={"url": f"{outside.url}/hook"}, to="ops", message="hello"
         )
-    assert outcome == ToolOutcome({"status": 202})
+    assert outcome == ToolOutcome({"status": 202, "delivered_to": "127.0.0.1"})
     (letter,) = outside.received
     assert letter.path == "/hook"
     assert letter.headers["Idempotency-Key"] == "run/step#1"

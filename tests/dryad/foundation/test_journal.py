@@ -81,3 +81,29 @@ def test_a_silent_process_lapses_and_is_fenced_once(database: Database):
     assert journal.lapsed() == []
     with pytest.raises(Superseded):
         journal.renew(lease)
+
+
+def test_the_past_of_a_run_is_read_once_and_compared_like_the_rest(journal: Journal):
+    lease = journal.claim(RUN, holder="a")
+    journal.record(lease, "assess", 1, {"task": "t"}, {"score": 0.5})
+    past = journal.past(RUN)
+    journal.record(lease, "decide", 1, {}, "later")
+    found = past.find("assess", 1, {"task": "t"})
+    assert found is not None
+    assert found.outcome == {"score": 0.5}
+    assert past.find("decide", 1, {}) is None
+    with pytest.raises(Corrupt, match="assess#1"):
+        past.find("assess", 1, {"task": "other"})
+
+
+def test_a_revoked_run_writes_nothing_more_until_it_is_claimed_anew(journal: Journal):
+    lease = journal.claim(RUN, holder="one")
+    assert journal.holds(lease)
+    journal.revoke(RUN)
+    assert not journal.holds(lease)
+    assert not journal.is_carried(RUN)
+    for write in (journal.renew, journal.release, lambda old: journal.intend(old, "a", 1, {})):
+        with pytest.raises(Superseded):
+            write(lease)
+    assert journal.lapsed() == []
+    assert journal.intend(journal.claim(RUN, holder="two"), "a", 1, {}).attempt == 3

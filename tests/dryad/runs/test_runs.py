@@ -40,8 +40,8 @@ def prefect(prefect_server: PrefectServer) -> Generator[httpx.Client]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def deployment(prefect: httpx.Client) -> str:
-    """`orchestrate-task/on-demand`, registered on a pool that no worker serves."""
+def deployment(prefect: httpx.Client) -> Generator[None]:
+    """`orchestrate-task/on-demand`, registered on a pool that no worker serves, until the end."""
     prefect.post("/work_pools/", json={"name": "dryad", "type": "process"}).raise_for_status()
     flow = prefect.post("/flows/", json={"name": "orchestrate-task"}).json()["id"]
     body = {
@@ -58,7 +58,11 @@ def deployment(prefect: httpx.Client) -> str:
             "required": ["request"],
         },
     }
-    return str(prefect.post("/deployments/", json=body).raise_for_status().json()["id"])
+    prefect.post("/deployments/", json=body).raise_for_status()
+    yield
+    for row in prefect.post("/deployments/filter", json={}).json():
+        prefect.delete(f"/deployments/{row['id']}").raise_for_status()
+    prefect.delete("/work_pools/dryad").raise_for_status()
 
 
 @pytest.fixture

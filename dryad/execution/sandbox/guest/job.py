@@ -84,6 +84,8 @@ class Job:
             self.tree.kill(main)
         self._hear(status)
         self._disk_use()
+        if self.tree.killed_for_memory():
+            self.violations.add("memory")
         self._drain()
         self.wall_seconds = time.monotonic() - started
 

@@ -5,6 +5,11 @@ import resource
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _KILL = 9
+_MEMORY_EVENTS = (
+    "/sys/fs/cgroup/memory.events",
+    "/sys/fs/cgroup/memory/memory.oom_control",
+)
+"""Where a container sees its own control group, of either version; elsewhere neither exists."""
 _SOCKET_BYTES = 212_992
 """The kernel's default bound of what one socket may hold (net.core.wmem_default)."""
 _FREE_SOCKETS = 32
@@ -58,6 +63,12 @@ class Tree:
         seen = (self._ended + sum(self._running.values())) / _TICKS
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         return max(seen, ended.ru_utime + ended.ru_stime)
+
+    def killed_for_memory(self) -> bool:
+        """Whether the kernel ended a process because a control group of the run was full."""
+        if not self._alone:
+            return False  # the control group would be other people's too
+        return any(_field(_read(path), b"oom_kill ") > 0 for path in _MEMORY_EVENTS)
 
     def pids(self) -> list[int]:
         """Return every process of the run, this one excepted."""

@@ -14,6 +14,7 @@ import pytest
 
 from dryad.execution.sandbox import ladder
 from dryad.execution.sandbox.port import RungName, Sandbox
+from tests import services
 from tests.servers import wait_for
 
 _held: Counter[tuple[str, str]] = Counter()
@@ -62,9 +63,7 @@ def sandbox(request: pytest.FixtureRequest, rungs: dict[RungName, ladder.RungSta
     """Each rung in turn; skipped with its reason where it does not work."""
     status = rungs[request.param]
     if status.sandbox is None:
-        if request.param in os.environ.get("DRYAD_REQUIRE_SERVICES", ""):
-            pytest.fail(f"{status.name} is required here: {status.reason}")
-        pytest.skip(f"{status.name}: {status.reason}")
+        services.lack(status.name, status.reason)
     return status.sandbox
 
 

@@ -130,6 +130,21 @@ async def test_a_guest_that_is_killed_is_an_error_not_a_result(sandbox: Sandbox)
     record("nothing_left", sandbox.name)
 
 
+async def test_a_guest_that_is_stopped_does_not_outlive_its_caller(sandbox: Sandbox):
+    if sandbox.name not in {"bubblewrap", "namespaces"}:
+        pytest.skip("its guest is no child of ours in a process namespace of its own")
+    mark = f"mark-{secrets.token_hex(8)}"
+    run = asyncio.create_task(sandbox.run(SandboxRequest(code=_lingering(mark, 600))))
+    await _started(mark)
+    for guest in _guests():
+        os.killpg(guest, signal.SIGSTOP)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    wait_for("an end", lambda: not processes_with(mark), seconds=10)
+    record("nothing_left", sandbox.name)
+
+
 async def test_time_runs_out_for_a_run_that_hides_in_its_own_session(sandbox: Sandbox):
     mark = f"mark-{secrets.token_hex(8)}"
     request = SandboxRequest(code=_lingering(mark, 600), limits=Limits(wall_seconds=1))

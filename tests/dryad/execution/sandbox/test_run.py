@@ -61,6 +61,68 @@ async def test_twenty_runs_at_once_keep_apart(sandbox):
     assert printed == [f"{n} ['__main__.py', 'n', 'only-{n}']\n" for n in range(20)]
 
 
+async def test_ordinary_python_finds_what_it_expects(sandbox):
+    code = (
+        "import asyncio, sqlite3, subprocess, tempfile, threading, time\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "async def three(): await asyncio.sleep(0); return 3\n"
+        "print(asyncio.run(three()))\n"
+        "print(sqlite3.connect('d.db').execute('select 4').fetchone()[0])\n"
+        "print(subprocess.run(['sh', '-c', 'echo 5 > /dev/null; echo 5'],"
+        " capture_output=True, text=True).stdout.strip())\n"
+        "with tempfile.NamedTemporaryFile('w+') as f: f.write('6'); f.seek(0); print(f.read())\n"
+        "with ThreadPoolExecutor(4) as pool: print(sum(pool.map(abs, [-3, -4])))\n"
+        "print(time.strftime('%Z'), help is not None)"
+    )
+    result = await sandbox.run(SandboxRequest(code=code))
+    assert result.stdout.split()[:5] == ["3", "4", "5", "6", "7"], result
+    assert result.exit_code == 0, result.stderr
+
+
+async def test_processes_of_a_run_share_work(sandbox):
+    if sandbox.name == "landlock":
+        pytest.skip("semaphores between processes need /dev/shm, which is the host's")
+    code = (
+        "import multiprocessing\n"
+        "from multiprocessing.shared_memory import SharedMemory\n"
+        "if __name__ == '__main__':\n"
+        "    with multiprocessing.Pool(3) as pool: print(pool.map(abs, [-1, -2]))\n"
+        "    block = SharedMemory(create=True, size=100); block.buf[0] = 9\n"
+        "    other = SharedMemory(block.name)\n"
+        "    print(other.buf[0]); other.close(); block.close(); block.unlink()"
+    )
+    result = await sandbox.run(SandboxRequest(code=code))
+    assert result.stdout == "[1, 2]\n9\n", result
+
+
+async def test_memory_that_forks_share_counts_once(sandbox):
+    code = (
+        "import os, time\n"
+        "block = b'x' * 60_000_000\n"
+        "for _ in range(5):\n"
+        "    if os.fork() == 0: time.sleep(.3); os._exit(0)\n"
+        "time.sleep(.4)"
+    )
+    limits = Limits(memory_bytes=128_000_000)
+    result = await sandbox.run(SandboxRequest(code=code, limits=limits))
+    assert result.exit_code == 0, result
+    assert 60_000_000 < result.peak_memory_bytes < 128_000_000
+    assert not result.violations
+
+
+async def test_what_a_run_used_is_measured(sandbox):
+    code = (
+        "import time\n"
+        "end = time.process_time() + .3\n"
+        "while time.process_time() < end: pass\n"
+        "block = b'x' * 50_000_000; time.sleep(.1)"
+    )
+    result = await sandbox.run(SandboxRequest(code=code))
+    assert 0.3 < result.cpu_seconds < 1
+    assert 0.4 < result.wall_seconds < 10
+    assert 50_000_000 < result.peak_memory_bytes < 90_000_000
+
+
 async def test_a_program_that_does_not_exist_is_an_exit_code_not_an_error(sandbox):
     result = await sandbox.run(SandboxRequest(command=("no-such-program",)))
     assert result.exit_code == 127

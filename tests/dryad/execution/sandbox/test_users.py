@@ -41,6 +41,23 @@ for rung in (BubblewrapSandbox, NamespaceSandbox):
 """
 
 
+_CROWDED = f"""
+import asyncio
+from dryad.execution.sandbox.landlock import LandlockSandbox
+from dryad.execution.sandbox.port import Limits, SandboxRequest
+from dryad.foundation.errors import Unavailable
+try: rung = LandlockSandbox()
+except Unavailable as error: print('skip', error)
+else:
+    code = {_INSIDE!r}.replace("/box", ".").replace("/proc/self/status", "/dev/null")
+    code = code.replace(".split('CapEff:')[1].split()[0]", "")
+    limits = Limits(processes=20, wall_seconds=6)
+    result = asyncio.run(rung.run(SandboxRequest(code=code, limits=limits)))
+    denied = 'PermissionError' in result.stderr
+    print('processes' in rung.guarantees, *result.stdout.split(), denied)
+"""
+
+
 @pytest.fixture(scope="module")
 def copy() -> Generator[Path]:
     """The library where anybody can read it."""
@@ -72,18 +89,39 @@ def _anybodys_python() -> str | None:
     ],
 )
 def test_the_bounds_hold_for(powers: list[str], copy: Path):
+    done = _run_as(powers, copy, _PROGRAM)
+    held = "False True True False 0000000000000000 True"
+    assert done.stdout.splitlines() == [f"bubblewrap {held}", f"namespaces {held}"], done
+
+
+@pytest.mark.parametrize(
+    "powers",
+    [
+        pytest.param(["--reuid=65534", "--regid=65534", "--clear-groups"], id="anybody"),
+        pytest.param([], id="root"),
+    ],
+)
+def test_among_others_the_bounds_hold_for(powers: list[str], copy: Path):
+    done = _run_as(powers, copy, _CROWDED)
+    if done.stdout.startswith("skip"):
+        pytest.skip(done.stdout)
+    processes, root, few, _, secret, denied = done.stdout.split()
+    assert (processes, root, few, secret, denied) == ("True", "False", "True", "False", "True"), (
+        done
+    )
+
+
+def _run_as(powers: list[str], copy: Path, program: str) -> "subprocess.CompletedProcess[str]":
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("only the superuser can become others")
     python = _anybodys_python()
     if python is None:
         pytest.skip("no interpreter here can be run by everybody")
-    done = subprocess.run(
-        ["setpriv", *powers, *_EXEC, python, "-B", "-c", _PROGRAM],
+    return subprocess.run(
+        ["setpriv", *powers, *_EXEC, python, "-B", "-c", program],
         env={"PYTHONPATH": str(copy), "PATH": os.environ["PATH"], "A_SECRET": "x"},
         cwd="/",
         capture_output=True,
         text=True,
         check=False,
     )
-    held = "False True True False 0000000000000000 True"
-    assert done.stdout.splitlines() == [f"bubblewrap {held}", f"namespaces {held}"], done

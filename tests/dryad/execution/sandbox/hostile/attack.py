@@ -1,7 +1,7 @@
 """One attack on one guarantee, as data."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dryad.execution.sandbox.port import (
@@ -14,6 +14,8 @@ from dryad.execution.sandbox.port import (
 
 QUICK = Limits(wall_seconds=8, cpu_seconds=4, memory_bytes=128_000_000, processes=24)
 """Enough for honest code, little enough that a bomb ends soon."""
+
+SHORT = replace(QUICK, wall_seconds=0.6)
 
 PRELUDE = """\
 import ctypes, errno, json, os, signal, socket, subprocess, sys, threading, time
@@ -46,3 +48,19 @@ class Attack:
     def script(self) -> str:
         """The whole code."""
         return PRELUDE + self.code if self.language == "python" else self.code
+
+
+def outward(
+    guarantee: Guarantee,
+    name: str,
+    code: str,
+    outside: Literal["anyone", "root", ""] = "anyone",
+) -> Attack:
+    """An attack on what lies outside, which needs no bounds of its own."""
+    return Attack(name=name, guarantee=guarantee, code=code, outside=outside)
+
+
+def ended_in_time(result: SandboxResult) -> None:
+    """Assert that a run with little time was killed soon after it."""
+    assert result.wall_seconds < 2.5, result
+    assert result.exit_code == 137, result

@@ -152,8 +152,9 @@ KERNEL = [
         name="be undebuggable and unwatched",
         guarantee="memory",
         code="libc.prctl(4, 0, 0, 0, 0)\nblock = b'x' * 90_000_000\n"
-        "if os.fork() == 0:\n    more = b'y' * 90_000_000\n    time.sleep(5)\n    escaped()\n"
-        "else: time.sleep(5); escaped()",
+        "child = os.fork()\n"
+        "if child == 0: more = b'y' * 90_000_000; time.sleep(4); os._exit(0)\n"
+        "if os.waitpid(child, 0)[1] == 0: escaped()",
         expect="memory",
     ),
 ]

@@ -1,0 +1,44 @@
+"""The kill switch, from the Prefect UI: stop a run, a tool, an agent, a tenant or everything."""
+
+from typing import Any, Literal
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from pydantic import BaseModel, Field
+
+from dryad.foundation.errors import InvalidRequest, NotFound
+from tasks.foundation import lift, publish_stops, stop
+
+
+class StopForm(BaseModel):
+    """What an operator fills in."""
+
+    action: Literal["stop", "lift"] = Field(title="Action")
+    scope: str = Field(
+        title="Scope",
+        description="global, tenant:<id>, agent:<id>, tool:<name> or run:<flow run id>",
+    )
+    reason: str = Field(title="Reason", description="Shown to everybody who is refused.")
+    tenant: str = Field("default", title="Tenant", description="Whose agent, tool or run it is.")
+    confirm: str = Field(
+        "", title="Confirm", description="To lift, type the scope again. Empty to stop."
+    )
+    by: str = Field("", title="Your name", description="Not verified here.")
+
+
+@flow(name="stop-or-lift", flow_run_name="{request.action}-{request.scope}")
+async def stop_or_lift(request: StopForm) -> State[Any]:
+    """Put a stop in force, or lift one; the next step of every agent obeys."""
+    by = f"{request.by or 'ui'} (unverified)"
+    if request.action == "lift" and request.confirm != request.scope:
+        return Completed(
+            name="Refused", message=f"to lift, type the scope into Confirm: {request.scope}"
+        )
+    try:
+        act = stop if request.action == "stop" else lift
+        await act(request.tenant, request.scope, request.reason, by)
+    except (InvalidRequest, NotFound) as error:
+        return Completed(name="Refused", message=f"{error.message}. {error.next_step}")
+    await publish_stops()
+    return Completed(message=f"{request.action}: {request.scope}")

@@ -1,0 +1,155 @@
+"""The keeper's rounds over a real ledger and a real Prefect server, whose runs nobody executes."""
+
+from collections.abc import Generator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from dryad.bootstrap import Services
+from dryad.foundation import settings as reader
+from dryad.foundation.database.models import Base
+from dryad.foundation.ids import RunId, TenantId
+from dryad.foundation.journal import Lease
+from dryad.foundation.provision import provision
+from dryad.orchestration.review.questions import Question
+from dryad.orchestration.tasks import Request, Task
+from dryad.platform.rounds import BEGINS_WITHIN, Rounds
+from dryad.runs import Runs
+from tests.servers import PrefectServer
+
+TENANT = TenantId("default")
+
+
+class House:
+    """An installation whose keeper's rounds are made by hand, at any time of day."""
+
+    def __init__(self, home: Path, server: PrefectServer, prefect: httpx.Client) -> None:
+        settings, _ = reader.load({"DRYAD_HOME": str(home), "DRYAD_LEASE": "5s"}, directory=home)
+        self.later = timedelta(0)
+        self.prefect = prefect
+        self.runs = Runs(server.url, server.auth)
+        self.services = Services(
+            settings,
+            answers=self.runs,
+            component="keeper",
+            clock=lambda: datetime.now(UTC) + self.later,
+        )
+        Base.metadata.create_all(self.services.database.engine)
+        provision(self.services.database, self.services.secrets)
+        self.rounds = Rounds(self.services, self.runs)
+        self._deployment = _deployment(prefect)
+
+    def close(self) -> None:
+        self.services.close()
+        self.runs.close()
+
+    def carried(self, state: str) -> Task:
+        """A task whose run stands so."""
+        body = {"idempotency_key": uuid4().hex}
+        path = f"/deployments/{self._deployment}/create_flow_run"
+        run = RunId(self.prefect.post(path, json=body).raise_for_status().json()["id"])
+        task = self.services.tasks.submit(Request(tenant=TENANT, text="Wait.", requester="test"))
+        self.services.tasks.sent(task.id, run)
+        self.put(run, state)
+        return self.services.tasks.set_status(task.id, "running")
+
+    def put(self, run: RunId, state: str) -> None:
+        wanted: dict[str, Any] = {"state": {"type": state}, "force": True}
+        self.prefect.post(f"/flow_runs/{run}/set_state", json=wanted).raise_for_status()
+
+    def begun(self, task: Task) -> Lease:
+        """A process carries it."""
+        return self.services.journal.claim(run_of(task), holder="test")
+
+    def asked(self, task: Task) -> int:
+        """Something is asked about it."""
+        question = Question(
+            tenant=TENANT, task=task.id, run=run_of(task), member="m", ordinal=1, kind="approval",
+            tier="external", requester="test", title="May I?", why="", action="a", call=None,
+            origin="", limits="",
+        )  # fmt: skip
+        return self.services.cases.settle(question).id
+
+    def status(self, task: Task) -> str:
+        return self.services.tasks.find(task.id).status
+
+    def state(self, task: Task) -> str:
+        return self.runs.state(run_of(task)).type
+
+
+def _deployment(prefect: httpx.Client) -> str:
+    """`orchestrate-task/on-demand` on no pool: nobody executes its runs."""
+    flow = prefect.post("/flows/", json={"name": "orchestrate-task"}).json()["id"]
+    body = {"name": "on-demand", "flow_id": flow}
+    return str(prefect.post("/deployments/", json=body).raise_for_status().json()["id"])
+
+
+def run_of(task: Task) -> RunId:
+    assert task.run is not None
+    return task.run
+
+
+@pytest.fixture
+def house(prefect_server: PrefectServer, tmp_path: Path) -> Generator[House]:
+    with prefect_server.client() as prefect, closing(House(tmp_path, prefect_server, prefect)) as h:
+        yield h
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
+def test_a_process_is_given_time_to_begin_before_its_run_is_called_crashed(
+    house: House, state: str
+):
+    task = house.carried(state)
+    house.later = BEGINS_WITHIN - timedelta(seconds=20)
+    house.rounds.follow()
+    assert house.state(task) == state
+    house.later = BEGINS_WITHIN + timedelta(seconds=1)
+    house.rounds.follow()
+    assert house.state(task) == "CRASHED"
+
+
+@pytest.mark.parametrize("state", ["CANCELLING", "CANCELLED"])
+def test_what_is_cancelled_in_prefect_ends_cancelled_and_goes_no_further(house: House, state: str):
+    task = house.carried("RUNNING")
+    lease, case = house.begun(task), house.asked(task)
+    house.put(run_of(task), state)
+    house.rounds.follow()
+    assert house.status(task) == "cancelled"
+    assert house.services.cases.get(TENANT, case).status == "cancelled"
+    assert not house.services.journal.holds(lease)
+
+
+def test_the_run_of_a_cancelled_task_is_stopped_by_and_by(house: House):
+    task = house.carried("RUNNING")
+    lease = house.begun(task)
+    house.services.tasks.cancel(TENANT, task.id, actor="key:1")  # and then the API was killed
+    house.rounds.settle()
+    assert not house.services.journal.holds(lease)
+    assert house.state(task) == "CANCELLING"
+    house.later = timedelta(seconds=30)
+    house.rounds.settle()
+    assert house.state(task) == "CANCELLED"
+
+
+def test_questions_about_an_ended_task_are_closed_by_and_by(house: House):
+    task = house.carried("RUNNING")
+    case = house.asked(task)
+    house.rounds.settle()
+    assert house.services.cases.get(TENANT, case).status == "pending"
+    house.services.tasks.finish(task.id, "failed", reason="and then its process was killed")
+    house.rounds.settle()
+    assert house.services.cases.get(TENANT, case).status == "cancelled"
+
+
+def test_the_run_of_a_task_that_is_done_is_left_to_publish_its_report(house: House):
+    task = house.carried("RUNNING")
+    lease = house.begun(task)
+    house.services.tasks.finish(task.id, "done", result={"answer": "42"})
+    house.rounds.settle()
+    assert house.services.journal.holds(lease)
+    assert house.state(task) == "RUNNING"
