@@ -3,12 +3,12 @@
 import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from prefect import get_client
 from prefect.artifacts import acreate_markdown_artifact
-from prefect.runtime import flow_run
 
-from dryad.foundation.ids import TaskId, TenantId
+from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.orchestration.decision import Decision
 from dryad.orchestration.findings import Finding, synthesise
 from dryad.orchestration.report import report
@@ -24,29 +24,38 @@ UNVERIFIED = "ui:unverified"
 
 
 @step("screen")
-def screen(task_id: str, text: str, context: dict[str, Any], agent: str, tenant: str) -> Task:
+async def screen(task_id: str, text: str, context: dict[str, Any], agent: str, tenant: str) -> Task:
     """Find the task, or make it from the form; refuse what cannot become one.
 
     Raises:
         InvalidRequest: the form is no task.
         Conflict: another run carries the task.
     """
-    dryad, run = services(), carried_run().id
-    if not task_id:
-        request = Request(
-            tenant=TenantId(tenant),
-            text=text,
-            context=context,
-            agent=agent,
-            requester=UNVERIFIED,
-            idempotency_key=f"run:{run}",
-            run=run,
-        )
-        found = dryad.tasks.submit(request)
-    else:
-        found = dryad.tasks.find(TaskId(task_id))
-        dryad.tasks.sent(found.id, run)
-    return found if found.ended else dryad.tasks.set_status(found.id, "running")
+    run = carried_run().id
+    if task_id:
+        return await asyncio.to_thread(_found, TaskId(task_id), run)
+    request = Request(
+        tenant=TenantId(tenant),
+        text=text,
+        context=context,
+        agent=agent,
+        requester=UNVERIFIED,
+        idempotency_key=f"run:{run}",
+        run=run,
+    )
+    made = await asyncio.to_thread(services().tasks.submit, request)
+    await _tag(made.tenant, made.id)
+    return await asyncio.to_thread(_begun, made)
+
+
+def _found(task: TaskId, run: RunId) -> Task:
+    found = services().tasks.find(task)
+    services().tasks.sent(found.id, run)
+    return _begun(found)
+
+
+def _begun(task: Task) -> Task:
+    return task if task.ended else services().tasks.set_status(task.id, "running")
 
 
 @step("decide")
@@ -69,17 +78,16 @@ async def settle_case(
     await asyncio.to_thread(
         dryad.tasks.set_status, question.task, "waiting" if waiting else "running"
     )
-    await _tag(question, waiting=waiting)
+    await _tag(question.tenant, question.task, waiting=waiting)
     return case
 
 
-async def _tag(question: Question, *, waiting: bool) -> None:
-    """Show in the run list whether the run waits for a person."""
-    tags = {f"tenant:{question.tenant}", f"task:{question.task}"}
-    if waiting:
-        tags.add(AWAITING)
+async def _tag(tenant: TenantId, task: TaskId, *, waiting: bool = False) -> None:
+    """Show in the run list whose task the run carries, and whether it waits for a person."""
     async with get_client() as client:
-        await client.update_flow_run(flow_run.id, tags=sorted(tags))
+        found = await client.read_flow_run(UUID(carried_run().id))
+        tags = {*found.tags, f"tenant:{tenant}", f"task:{task}", AWAITING}
+        await client.update_flow_run(found.id, tags=sorted(tags if waiting else tags - {AWAITING}))
 
 
 @step("assemble")

@@ -76,17 +76,17 @@ def score(text: str, plan: Plan, tier: Tier) -> Complexity:
     measured: dict[Dimension, tuple[float, str]] = {
         "scope": (
             0.7 * min(1, (steps - 1) / 5) + 0.3 * min(1, words / 300),
-            f"{steps} steps in {words} words",
+            f"{_counted(steps, 'step')} in {_counted(words, 'word')}",
         ),
         "expertise": (
             min(1, (capabilities - 1) / 2),
-            f"{capabilities} kinds of work: {', '.join(sorted(plan.capabilities))}",
+            f"{_counted(capabilities, 'kind')} of work: {', '.join(sorted(plan.capabilities))}",
         ),
         "uncertainty": (
             min(1, 0.3 * hedges + 0.2 * questions),
-            f"{hedges} hedging words, {questions} question marks",
+            f"{_counted(hedges, 'hedging word')}, {_counted(questions, 'question mark')}",
         ),
-        "interdependence": (min(1, links / 4), f"{links} steps wait for an earlier one"),
+        "interdependence": (min(1, links / 4), f"{_counted(links, 'wait')} for an earlier step"),
         "risk": (TIERS.index(tier) / (len(TIERS) - 1), f"riskiest tool is of tier {tier}"),
     }
     parts = tuple(
@@ -94,3 +94,7 @@ def score(text: str, plan: Plan, tier: Tier) -> Complexity:
         for name, (value, reason) in measured.items()
     )
     return Complexity(round(sum(part.share for part in parts), 3), parts)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

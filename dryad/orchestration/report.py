@@ -52,7 +52,7 @@ _ROUTES = {
     "task_force": "a task force, side by side",
     "escalation": "a person first",
 }
-_SOURCE = ("", "document", "section", "origin", "characters", "provenance")
+_SOURCE = ("", "document", "section", "origin", "provenance")
 _STEP = ("", "step", "may use", "waits for", "done by")
 _DIMENSION = ("dimension", "value", "share", "reason")
 _WORK = ("member", "agent", "tools", "time", "tokens", "cost USD")
@@ -75,8 +75,7 @@ def _source(number: int, source: Mapping[str, Any]) -> list[str]:
         str(number),
         inline(source["title"]),
         inline(section),
-        inline(source["origin"]),
-        f"{source['start']} to {source['stop']}",
+        f"{inline(source['origin'])}, characters {source['start']} to {source['stop']}",
         inline(source["provenance"]),
     ]
 

@@ -66,7 +66,7 @@ def test_every_part_is_told():
     for line in (
         "- it is this \\[1\\]",
         "> Degraded: no model",
-        "| 1 | Glossary | Terms | /docs/glossary.md | 1 to 9 | trusted |",
+        "| 1 | Glossary | Terms | /docs/glossary.md, characters 1 to 9 | trusted |",
         "- Question 4: May it? → **approve** by Ada (via ui, 2026-05-01T12:00): planned",
         "| s1 | Look | search_memory | nothing | researcher |",
         "| researcher | researcher | search_memory 0.50 s (done) | 1.50 s | 7 | 0.0100 |",

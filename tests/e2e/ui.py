@@ -1,0 +1,69 @@
+"""The Prefect UI as a person uses it: by what stands on buttons and beside fields."""
+
+from typing import Any
+
+from tests.e2e.conftest import Installation
+
+SECONDS = 30_000
+
+
+class Ui:
+    """One tab in a browser that is signed in."""
+
+    def __init__(self, installation: Installation, page: Any) -> None:
+        self.page = page
+        self.url = installation.prefect_url.removesuffix("/api")
+        page.set_default_timeout(SECONDS)
+
+    def sign_in(self, login: str) -> None:
+        """Open the UI for the first time; it asks once."""
+        self.page.goto(self.url)
+        self.page.get_by_placeholder("admin:pass").fill(login)
+        self.page.get_by_role("button", name="Login").click()
+        self.page.get_by_role("button", name="Logout").wait_for()
+
+    def start_task(self, text: str) -> None:
+        """Run `orchestrate-task/on-demand` with its form, and go to the run."""
+        self.page.get_by_role("link", name="Deployments").click()
+        row = self.page.get_by_role("row").filter(has_text="orchestrate-task")
+        row.get_by_role("link", name="on-demand").click()
+        self.page.get_by_role("button", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Custom run").click()
+        self.page.get_by_label("Task", exact=True).fill(text)
+        self.page.get_by_role("button", name="Submit").click()
+        self.page.get_by_role("button", name="View run").click()
+
+    def open_waiting(self, run_name: str) -> Any:
+        """Find a waiting run in the list, open it and its question; return the dialog."""
+        self.page.goto(f"{self.url}/v2/runs")
+        self.page.get_by_text("All run states").click()
+        self.page.get_by_role("menuitem", name="Suspended").click()
+        self.page.keyboard.press("Escape")
+        self.page.get_by_role("link", name=run_name).click()
+        self.page.locator("button[aria-haspopup=menu]").first.click()
+        self.page.get_by_role("menuitem", name="Resume").click()
+        dialog = self.page.get_by_role("dialog")
+        dialog.get_by_text("Why you are asked").wait_for()
+        return dialog
+
+    def answer(self, dialog: Any, decision: str, reason: str, name: str) -> None:
+        """Fill in the form of a question and send it."""
+        dialog.get_by_label("Select Decision").click()
+        self.page.get_by_role("option", name=decision).click()
+        dialog.get_by_label("Reason").fill(reason)
+        dialog.get_by_label("Your name").fill(name)
+        dialog.get_by_role("button", name="Resume").click()
+        dialog.wait_for(state="detached")
+
+    def see_state(self, name: str) -> None:
+        """Wait until the run that is open stands so."""
+        self.page.locator("[data-slot=badge]").get_by_text(name, exact=True).first.wait_for(
+            timeout=5 * SECONDS  # a busy machine starts a run's process slowly
+        )
+
+    def open_report(self) -> Any:
+        """Open the report of the run that is open, and return where its text stands."""
+        self.page.reload()  # the UI remembers that there was no artifact
+        self.page.get_by_role("tab", name="Artifacts").click()
+        self.page.get_by_text("Report", exact=True).click()
+        return self.page.locator("main")
