@@ -193,7 +193,7 @@ async def test_what_surely_was_not_sent_is_a_failure_and_the_rest_is_in_doubt(to
     nobody = {"url": f"http://127.0.0.1:{free_port()}"}
     outcome = await use(toolbox, "notify", config=nobody, **letter)
     assert outcome.failed == "the receiver cannot be reached; nothing was sent"
-    for config in (None, {"url": "file:///etc/passwd"}, {"url": 7}, {"url": "http://[::1"}):
+    for config in ({"url": "file:///etc/passwd"}, {"url": 7}, {"url": "http://[::1"}):
         with pytest.raises(Refused):
             await use(toolbox, "notify", config=config, **letter)
     with serve(accept(503)) as outside, pytest.raises(Unavailable, match="HTTP 503"):
