@@ -40,7 +40,8 @@ class Ui:
         self.page.get_by_role("menuitem", name="Suspended").click()
         self.page.keyboard.press("Escape")
         self.page.get_by_role("link", name=run_name).click()
-        self.page.locator("button[aria-haspopup=menu]").first.click()
+        self.see_state("Suspended")  # before that the menu has no *Resume*
+        self.page.locator("button[aria-haspopup=menu]").last.click()
         self.page.get_by_role("menuitem", name="Resume").click()
         dialog = self.page.get_by_role("dialog")
         dialog.get_by_text("Why you are asked").wait_for()
