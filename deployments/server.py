@@ -1,24 +1,47 @@
 """The Prefect server of an installation, whose pages reach nobody else and stand in no frame.
 
-`prefect server start` with one addition. Its UI keeps the login where any script of a page can
+`prefect server start` with two additions. Its UI keeps the login where any script of a page can
 read it, asks an analytics host for its settings even with analytics off, and takes clicks when
-another page frames it. A content security policy, which every browser keeps, ends all three.
+another page frames it: a content security policy, which every browser keeps, ends all three. And
+on SQLite it begins a transaction as a reader, so the first write of two at once fails at once
+("database is locked", answered 503): here a transaction waits for its turn before it begins.
 """
 
 import argparse
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
 from prefect.server.api.server import create_app
+from prefect.server.database.configurations import SQLITE_BEGIN_MODE, AioSqliteConfiguration
+from prefect.server.database.dependencies import MODELS_DEPENDENCIES
 from prefect.settings import get_current_settings
+from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class WaitingSqlite(AioSqliteConfiguration):
+    """SQLite whose transactions wait for the write lock when they begin, not when they write.
+
+    A transaction that read before another one wrote can't become a writer any more; SQLite
+    refuses it without waiting. One that begins as a writer waits its turn instead.
+    """
+
+    @asynccontextmanager
+    async def begin_transaction(
+        self, session: AsyncSession, with_for_update: bool = False
+    ) -> AsyncGenerator[AsyncSessionTransaction, None]:
+        """Begin for writing; within another transaction as asked, or it would wait for itself."""
+        outermost = SQLITE_BEGIN_MODE.get() is None
+        async with super().begin_transaction(session, with_for_update or outermost) as begun:
+            yield begun
 
 
 def policy(api_url: str) -> str:
@@ -68,6 +91,9 @@ def main() -> None:
     arguments.add_argument("--port", type=int, required=True)
     given = arguments.parse_args()
     server = get_current_settings().server
+    database = server.database.connection_url
+    if database is not None and (url := database.get_secret_value()).startswith("sqlite"):
+        MODELS_DEPENDENCIES["database_config"] = WaitingSqlite(connection_url=url)
     own = f"http://{given.host}:{given.port}/api"
     uvicorn.run(
         guarded(create_app(final=True), policy(server.ui.api_url or own)),

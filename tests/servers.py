@@ -147,7 +147,7 @@ def prefect(directory: Path, *, database: str | None = None) -> Generator[Prefec
     }
     if database is not None:
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
-    command = [sys.executable, "-P", "-m", "prefect", "server", "start"]
+    command = [sys.executable, "-P", "-m", "deployments.server"]
     with (directory / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],

@@ -1,11 +1,18 @@
-"""Every page of the Prefect server says that it reaches nobody else and stands in no frame."""
+"""The Prefect server's pages reach nobody else, and its SQLite lets everybody write in turn."""
+
+import asyncio
+from pathlib import Path
 
 import httpx
+import pytest
+import sqlalchemy as sa
+from prefect.server.database.configurations import AioSqliteConfiguration
+from sqlalchemy.exc import OperationalError
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from deployments.server import guarded, policy
+from deployments.server import WaitingSqlite, guarded, policy
 
 
 async def test_every_response_carries_the_policy():
@@ -30,3 +37,42 @@ def test_pages_may_call_their_own_api_and_nothing_else():
     ]  # fmt: skip
     assert rules["frame-ancestors"] == rules["object-src"] == "'none'"
     assert not {"http:", "https:", "*"} & {word for rule in rules.values() for word in rule.split()}
+
+
+async def count_up(configuration: AioSqliteConfiguration) -> int:
+    """Let eight transactions at once read a number, think, and write the next one; return it."""
+    engine = await configuration.engine()
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("CREATE TABLE counter (value INTEGER)")
+        await connection.exec_driver_sql("INSERT INTO counter VALUES (0)")
+    read = sa.text("SELECT value FROM counter")
+
+    async def add_one() -> None:
+        session = await configuration.session(engine)
+        async with session, configuration.begin_transaction(session):
+            value = await session.scalar(read)
+            await asyncio.sleep(0.05)
+            await session.execute(
+                sa.text("UPDATE counter SET value = :value"), {"value": value + 1}
+            )
+
+    try:
+        await asyncio.gather(*(add_one() for _ in range(8)))
+        session = await configuration.session(engine)
+        async with session:
+            return int(await session.scalar(read))
+    finally:
+        await engine.dispose()
+
+
+def url(directory: Path) -> str:
+    return f"sqlite+aiosqlite:///{directory / 'prefect.db'}"
+
+
+async def test_transactions_that_begin_at_once_all_write(tmp_path: Path):
+    assert await count_up(WaitingSqlite(connection_url=url(tmp_path))) == 8
+
+
+async def test_prefect_itself_still_needs_this(tmp_path: Path):
+    with pytest.raises(OperationalError, match="locked"):
+        await count_up(AioSqliteConfiguration(connection_url=url(tmp_path)))

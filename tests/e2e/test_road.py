@@ -120,7 +120,9 @@ def test_a_task_from_the_form_is_marked_as_asked_by_nobody_known(installation: I
 
 
 @pytest.mark.parametrize(
-    "request_", [{"text": ""}, {"text": "x", "context": {"a": {"__prefect_kind": "json"}}}]
+    "request_",
+    [{"text": ""}, {"text": "x", "context": {"text": "\u202e\x00"}}],
+    ids=["empty", "NUL"],
 )
 def test_a_form_that_is_no_task_ends_refused(installation: Installation, request_: dict[str, Any]):
     with installation.prefect() as prefect:

@@ -274,12 +274,11 @@ def test_only_a_working_run_can_be_marked_crashed(
 
 
 def test_two_reports_of_one_crash_count_once(runs: Runs, run: RunId, prefect: httpx.Client) -> None:
-    for pause in (0.1, 1.1, 0):
+    for _ in range(3):
         set_state(prefect, run, "RUNNING")
         set_state(prefect, run, "CRASHED")
-        time.sleep(pause)
     assert runs.crashes(run) == 3
-    assert runs.crashes(run, apart=timedelta(seconds=1)) == 2
+    assert runs.crashes(run, apart=timedelta(hours=1)) == 1
 
 
 def test_many_states_are_read_at_once_and_unknown_runs_left_out(
