@@ -301,6 +301,7 @@ class Services:
             self.stops,
             self.decisions,
             tokens=None if self.models.degraded else self.settings.max_tokens,
+            language=None if self.models.degraded else self.models.model_for,
         )
 
     # -- operations

@@ -63,7 +63,11 @@ def _begun(task: Task) -> Task:
 @step("decide")
 def decide(task: Task) -> Decision:
     """Plan, score and route the task; see `HybridOrchestrator.decide`."""
-    return services().orchestrator.decide(task)
+    chosen = services().orchestrator.decide(task)
+    planner = chosen.details["planner"]
+    if planner["tokens"]:
+        services().tasks.usage(task.id, tokens=planner["tokens"], cost_usd=planner["cost_usd"])
+    return chosen
 
 
 @step("question", shown_as="question-{member}", recorded=lambda case: case.verdict is not None)

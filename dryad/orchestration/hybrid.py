@@ -3,14 +3,14 @@
 Pure over the stores it is handed: the flow decides when each part happens.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dryad.execution import episodes
 from dryad.execution.agents import Agents
 from dryad.execution.models.errands import read_task
-from dryad.foundation.ids import RunId
+from dryad.foundation.ids import RunId, TenantId
 from dryad.foundation.policies import Policies
 from dryad.foundation.stops import Stops
 from dryad.foundation.tool_rules import rank
@@ -21,10 +21,14 @@ from dryad.orchestration.decision import Choice, Decision, Seat, Situation
 from dryad.orchestration.decisions import ENGINE, Decisions
 from dryad.orchestration.evidence import Rung
 from dryad.orchestration.findings import Finding
+from dryad.orchestration.model_planner import RULES, Planned, plan_with
 from dryad.orchestration.offline_planner import offline_plan
 from dryad.orchestration.plan import Plan
 from dryad.orchestration.review.questions import Case, Question
 from dryad.orchestration.tasks import Task
+
+if TYPE_CHECKING:
+    from dryad.execution.models.language import Language
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class HybridOrchestrator:
         decisions: Decisions,
         *,
         tokens: int | None,
+        language: "Callable[[TenantId], Language] | None" = None,
     ) -> None:
         """Hand over the stores.
 
@@ -57,6 +62,7 @@ class HybridOrchestrator:
             stops: What is stopped.
             decisions: Where decisions are kept.
             tokens: The most a task may spend that names no budget; None when models use none.
+            language: Makes the model that plans; None: rules plan.
         """
         self._agents = agents
         self._tools = tools
@@ -64,6 +70,7 @@ class HybridOrchestrator:
         self._stops = stops
         self._decisions = decisions
         self._tokens = tokens
+        self._language = language
 
     def decide(self, task: Task) -> Decision:
         """Plan and score a task, choose who does it, and keep the decision.
@@ -80,8 +87,10 @@ class HybridOrchestrator:
 
     def consider(self, task: Task) -> Decision:
         """Return what would be decided now, and keep nothing."""
-        plan = offline_plan(task.text)
-        tier = self._tier(task, plan)
+        planned = self._planned(task)
+        plan = planned.plan
+        # A model's plan may leave out a risky step that the text plainly asks for.
+        tier = self._tier(task, plan.tools | offline_plan(task.text).tools)
         policy = self._policies.current(task.tenant)
         stopped = {stop.scope: stop.reason for stop in self._stops.list(task.tenant)}
         scored = complexity.score(
@@ -101,8 +110,22 @@ class HybridOrchestrator:
             named_agent=task.agent,
         )
         chosen = decision.decide(plan, scored, tier, situation)
+        chosen.details["planner"] = planned.to_json()
         chosen.details["drafted"] = self._drafted(task, plan)
         return chosen
+
+    def _planned(self, task: Task) -> Planned:
+        language = self._language
+        if language is None or task.agent or self._tokens is None:
+            return Planned(offline_plan(task.text))
+        active = [agent for agent in self._agents.list(task.tenant) if agent.status == "active"]
+        return plan_with(
+            lambda: language(task.tenant),
+            task.text,
+            capabilities={name for agent in active for name in agent.capabilities},
+            tools={tool.name for tool in self._tools.list(task.tenant)},
+            most_tokens=self._left(task, self._tokens),
+        )
 
     def _left(self, task: Task, most: int) -> int:
         return max(0, int(task.budget.get("tokens", most)) - task.tokens)
@@ -134,10 +157,10 @@ class HybridOrchestrator:
             "arguments": {"to": actions[0].to, "message": actions[0].text},
         }
 
-    def _tier(self, task: Task, plan: Plan) -> Tier:
+    def _tier(self, task: Task, tools: Collection[str]) -> Tier:
         known: dict[str, Tier] = {spec.name: spec.tier for spec in self._tools.list(task.tenant)}
         # An unknown tool is refused when it is called; for the decision it counts as the riskiest.
-        return TIERS[max((rank(known.get(name, TIERS[-1])) for name in plan.tools), default=0)]
+        return TIERS[max((rank(known.get(name, TIERS[-1])) for name in tools), default=0)]
 
 
 def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:
@@ -167,9 +190,10 @@ def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:
         action=f"The task:\n{task.text}\n\nThe plan:\n{steps}",
         call=call,
         limits=(
-            "The plan was made by rules from the text of the task, and nothing has been done so "
-            "far. An agent that wants to make any other risky call than one shown here has to "
-            "ask again, with the exact arguments. Whether what is written is true was not checked."
+            f"The plan was made by {_planner(chosen)} from the text of the task, and nothing has "
+            "been done so far. An agent that wants to make any other risky call than one shown "
+            "here has to ask again, with the exact arguments. Whether what is written is true was "
+            "not checked."
         ),
         policy_version=chosen.policy_version,
     )
@@ -270,6 +294,10 @@ def prompt(
     if objections:
         told += "\n\nNotes:\nAn earlier answer was not accepted: " + "; ".join(objections)
     return told
+
+
+def _planner(chosen: Decision) -> str:
+    return str(chosen.details.get("planner", {}).get("by", RULES))
 
 
 def _who(seats: Sequence[Seat], step: str) -> str:
