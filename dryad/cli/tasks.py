@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -133,6 +134,23 @@ def json_object(text: str, option: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidRequest(f"{option} must be a JSON object, as in '{{\"a\": 1}}'")
     return value  # pyright: ignore[reportUnknownVariableType] - JSON
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """Read a JSON or YAML file that holds one object.
+
+    Raises:
+        InvalidRequest: it holds something else.
+    """
+    import yaml  # noqa: PLC0415 - slow, and few commands read files
+
+    try:
+        value = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{file} is neither JSON nor YAML") from error
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{file} must hold one object")
+    return json.loads(json.dumps(value, default=str))
 
 
 def _awaited(client: Api, task: dict[str, Any]) -> dict[str, Any]:
