@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dryad.orchestration.explanation import ROUTES
 from dryad.orchestration.review.questions import Case
 from dryad.orchestration.review.quoting import inline, prose
 from dryad.orchestration.tasks import Task
@@ -46,11 +47,6 @@ _HEADLINES = {
     "expired": "Expired: nobody answered in time",
     "failed": "Failed",
     "cancelled": "Cancelled",
-}
-_ROUTES = {
-    "sequential": "one agent after the other",
-    "task_force": "a task force, side by side",
-    "escalation": "a person first",
 }
 _SOURCE = ("", "document", "section", "origin", "provenance")
 _STEP = ("", "step", "may use", "waits for", "done by")
@@ -101,7 +97,7 @@ def _decision(decision: Mapping[str, Any]) -> list[str]:
     return [
         "## Who did it, and why",
         (
-            f"**{_ROUTES[decision['route']]}** · complexity {decision['score']:.2f} · "
+            f"**{ROUTES[decision['route']]}** · complexity {decision['score']:.2f} · "
             f"riskiest tool `{decision['tier']}` · policy version {decision['policy_version']}"
         ),
         _list(decision["reasons"]),
