@@ -100,8 +100,12 @@ def show(task: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
             print_text(f"  · {reason}")
     for case in cases:
         print_text(f"\nquestion #{case['id']} ({case['status']}): {case['title']}")
+        if verdict := case["verdict"]:
+            said = f"{verdict['decision']} by {verdict['by']} (via {verdict['via']})"
+            print_text(f"  · {said}: {verdict['reason']}")
     if result:
-        print_text(f"\n{result['answer']}")
+        print_text("")
+        _print_result(result)
 
 
 @app.command()
@@ -169,6 +173,18 @@ def _awaited(client: Api, task: dict[str, Any]) -> dict[str, Any]:
 
 def _print_end(task: dict[str, Any]) -> None:
     if task["status"] == "done":
-        print_text(str(task["result"]["answer"]))
+        _print_result(task["result"])
     else:
         say(f"{task['id']} ended {task['status']}: {task['reason']}")
+
+
+def _print_result(result: dict[str, Any]) -> None:
+    """Print an answer with the sources its numbers name."""
+    print_text(result["answer"])
+    if result["citations"]:
+        print_text("")
+    for number, source in enumerate(result["citations"], start=1):
+        where = f"{source['origin']}, characters {source['start']} to {source['stop']}"
+        print_text(f"[{number}] {source['title']}, {where} ({source['provenance']})")
+    if result["degraded"]:
+        say(f"degraded: {result['degraded']}")
