@@ -7,6 +7,7 @@ the code as it is then: runs at work don't notice, idle spares leave.
 """
 
 import atexit
+import contextlib
 import fcntl
 import gc
 import importlib
@@ -26,10 +27,22 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
+import anyio
+
 from dryad.platform import tether
 
 PACKAGES = ("flows", "tasks")
-LATE = ("prefect.flow_engine",)
+LATE = (
+    "dryad.execution.models.offline",
+    "encodings.idna",
+    "genai_prices.data",
+    "prefect.concurrency.services",
+    "prefect.flow_engine",
+    "prefect.task_engine",
+    "prefect.utilities.visualization",
+    "psycopg",
+    "sqlite3",
+)
 """What a run imports only while it runs; found by tracing runs."""
 
 
@@ -61,6 +74,7 @@ def preload() -> None:
             importlib.import_module(module.name)
     for name in LATE:
         importlib.import_module(name)
+    anyio.run(anyio.sleep, 0)  # loads what runs its event loops
     tasks = Path("/proc/self/task")  # what `threading` knows leaves native threads out
     if (len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()) > 1:
         raise RuntimeError("an import started a thread: import that module inside a function")
@@ -89,14 +103,19 @@ def next_run(listener: socket.socket, spares: int) -> Run:
             spare.close()
 
 
+def _reap(_number: int, _frame: FrameType | None) -> None:
+    """Let children that ended go; their handoffs know how they ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def _settle(pool: int) -> None:
     """Be a process of its own, but for its end."""
     if sys.platform == "linux":
         tether.tie(pool)
     for number in (signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
-    if "numpy.random" in sys.modules:  # seeded when it was imported: the same in every child
-        sys.modules["numpy.random"].seed()
 
 
 def _wait(listener: socket.socket, pool: socket.socket) -> Run:
@@ -203,7 +222,7 @@ def main(address: str, spares: str, inherited: str = "") -> None:
         os.execv(anew[0], [*anew, str(listener.fileno())])  # noqa: S606 - no shell
 
     signal.signal(signal.SIGHUP, begin_anew)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a child ended
+    signal.signal(signal.SIGCHLD, _reap)
     preload()
     carry(next_run(listener, int(spares)))
 

@@ -217,16 +217,16 @@ class _Unheld:
     """Prefect's client, whose due runs are only those not held; one taken twice ends a worker."""
 
     def __init__(self, client: PrefectClient, held: Callable[[], set[object]]) -> None:
-        self._client = client
+        self._whole = client
         self._held = held
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
+        return getattr(self._whole, name)
 
     async def get_scheduled_flow_runs_for_work_pool(
         self, *args: Any, **kwargs: Any
     ) -> list[WorkerFlowRunResponse]:
-        due = await self._client.get_scheduled_flow_runs_for_work_pool(*args, **kwargs)
+        due = await self._whole.get_scheduled_flow_runs_for_work_pool(*args, **kwargs)
         held = self._held()
         return [one for one in due if one.flow_run.id not in held]
 

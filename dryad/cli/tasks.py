@@ -24,6 +24,7 @@ from dryad.foundation.errors import InvalidRequest
 
 app = group("List, show and cancel tasks.", ListGroup)
 
+_LOOK_EVERY_SECONDS = 0.25
 _ENDS = {"done", "refused", "rejected", "expired", "failed", "cancelled", "superseded"}
 _COLUMNS = ("id", "status", "created", "text", "reason")
 
@@ -166,7 +167,7 @@ def _awaited(client: Api, task: dict[str, Any]) -> dict[str, Any]:
                 say("it waits for a person: `dryad inbox`")
             elif talkative():
                 say(f"{task['id']}: {told}")
-        time.sleep(1)
+        time.sleep(_LOOK_EVERY_SECONDS)
         task = client.get(f"api/v1/tasks/{task['id']}")
     return task
 
