@@ -5,9 +5,10 @@ obeyed by every process, so that two processes never disagree about where the da
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Literal, cast
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -19,6 +20,9 @@ from dryad.execution.mcp import McpServers, read_servers
 from dryad.execution.models.providers import ModelChoice, Models
 from dryad.execution.outside import Outside
 from dryad.execution.sandbox import ladder
+from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
+from dryad.execution.sandbox.namespaces import NamespaceSandbox
+from dryad.execution.sandbox.pool import Pool
 from dryad.execution.sandbox.port import Limits, RungName, Sandbox, SandboxRequest, SandboxResult
 from dryad.execution.scribe import Scribe
 from dryad.execution.toolbox import Toolbox
@@ -210,7 +214,12 @@ class Services:
     def sandbox(self) -> Sandbox:
         """Where code of agents runs: the rung chosen when the installation started."""
         recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
-        return ladder.choose(cast("Rung", recorded))
+        chosen = ladder.choose(cast("Rung", recorded))
+        if not isinstance(chosen, BubblewrapSandbox | NamespaceSandbox):
+            return chosen
+        pool = Pool(chosen)
+        self._closing.append(lambda: _in_a_loop(pool.close))
+        return pool
 
     @cached_property
     def toolbox(self) -> Toolbox:
@@ -319,6 +328,12 @@ class Services:
     def health(self) -> Health:
         """How the installation is."""
         return Health(self.database, self.clock)
+
+
+def _in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do async work to its end from anywhere, in a loop or not."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(work())).result()
 
 
 def _told(secret: SecretStr | None) -> str | None:

@@ -103,7 +103,7 @@ class ToolOut(Outgoing):
     status: Status
 
 
-class DocumentIn(Incoming):
+class OpenApiIn(Incoming):
     """An OpenAPI 3 document whose operations become tools."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_DOCUMENT]})
@@ -131,11 +131,15 @@ class ImportOut(Outgoing):
 class ServerIn(Incoming):
     """An MCP server of this installation."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"server": "shop"}]})
+
     server: Name
 
 
 class Classification(Incoming):
     """How risky a discovered version is, says a person who read it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tier": "read"}]})
 
     tier: Tier
 
@@ -215,7 +219,7 @@ def register(body: ToolIn, access: Admin) -> ToolOut:
 
 
 @router.post("/import", status_code=201)
-def import_document(body: DocumentIn, access: Admin) -> ImportOut:
+def import_document(body: OpenApiIn, access: Admin) -> ImportOut:
     """Make each operation of an OpenAPI document a tool; nobody may call it until it is granted."""
     wanted = Wanted(**{name: value for name, value in body if name != "document"})
     found = read_operations(body.document, wanted)

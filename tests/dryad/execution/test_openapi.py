@@ -16,11 +16,27 @@ from tests.dryad.execution.conftest import ACME, Desk, done_by, episode, talking
 from tests.servers import free_port
 from tests.web import Answer, reply, scripted, serve
 
+PET = {"$ref": "#/components/schemas/Pet"}
+COMPONENTS: dict[str, Any] = {
+    "parameters": {"Limit": {"name": "limit", "in": "query", "schema": {
+        "type": "integer", "minimum": 0, "exclusiveMinimum": True}}},
+    "schemas": {
+        "Pet": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {
+                "name": {"type": "string"},
+                "born": {"type": "string", "nullable": True},
+                "friends": {"type": "array", "items": PET},
+            },
+        }
+    },
+}  # fmt: skip
+
 
 def document(**more: Any) -> dict[str, Any]:
     """Return the document of a small shop of pets."""
-    pet = {"$ref": "#/components/schemas/Pet"}
-    answer = {"content": {"application/json": {"schema": pet}}}
+    answer = {"content": {"application/json": {"schema": PET}}}
     number = {"name": "petId", "in": "path", "required": True, "schema": {"type": "integer"}}
     return {
         "openapi": "3.0.3",
@@ -39,12 +55,12 @@ def document(**more: Any) -> dict[str, Any]:
                         {"name": "session", "in": "cookie", "schema": {"type": "string"}},
                     ],
                     "responses": {"200": {"content": {"application/json": {"schema": {
-                        "type": "array", "items": pet}}}}},
+                        "type": "array", "items": PET}}}}},
                 },
                 "post": {
                     "operationId": "add_pet",
                     "requestBody": {"required": True, "content": {"application/json": {
-                        "schema": pet}}},
+                        "schema": PET}}},
                     "responses": {"201": answer},
                 },
             },
@@ -59,21 +75,7 @@ def document(**more: Any) -> dict[str, Any]:
                 "responses": {},
             }},
         },
-        "components": {
-            "parameters": {"Limit": {"name": "limit", "in": "query", "schema": {
-                "type": "integer", "minimum": 0, "exclusiveMinimum": True}}},
-            "schemas": {
-                "Pet": {
-                    "type": "object",
-                    "required": ["name"],
-                    "properties": {
-                        "name": {"type": "string"},
-                        "born": {"type": "string", "nullable": True},
-                        "friends": {"type": "array", "items": pet},
-                    },
-                }
-            },
-        },
+        "components": COMPONENTS,
         **more,
     }  # fmt: skip
 
