@@ -19,6 +19,7 @@ from dryad.orchestration import complexity, decision
 from dryad.orchestration.complexity import Recalibration
 from dryad.orchestration.decision import Choice, Decision, Seat, Situation
 from dryad.orchestration.decisions import ENGINE, Decisions
+from dryad.orchestration.evidence import Rung
 from dryad.orchestration.findings import Finding
 from dryad.orchestration.offline_planner import offline_plan
 from dryad.orchestration.plan import Plan
@@ -230,13 +231,48 @@ def patience(task: Task) -> int:
     return int(task.budget.get("answer_within_seconds", 0))
 
 
-def prompt(chosen: Decision, seat: Seat, earlier: Sequence[Finding]) -> str:
-    """Return what one seat is told: its steps of the plan, and what others found before."""
+def evidence_question(
+    task: Task, run: RunId, findings: Sequence[Finding], ladder: Sequence[Rung]
+) -> Question:
+    """Return what a person is asked about an answer that did not stand up to its checks."""
+    answers = "\n\n".join(f"{finding.seat.member}:\n{finding.text}" for finding in findings)
+    return Question(
+        tenant=task.tenant,
+        task=task.id,
+        run=run,
+        member=ENGINE,
+        ordinal=2,
+        kind="guidance",
+        tier="read",
+        requester=task.requester,
+        title="May this answer be given?",
+        why="; ".join(f"{rung.member}: {', '.join(rung.doubts)}" for rung in ladder),
+        action=f"The task:\n{task.text}\n\nWhat was found:\n{answers}",
+        limits=(
+            "Checked was only what an agent did: whether its sources speak of what it says, and "
+            "whether its programs ran. Approve gives the answer as it is, with this remark."
+        ),
+    )
+
+
+def prompt(
+    chosen: Decision, seat: Seat, earlier: Sequence[Finding], objections: Sequence[str] = ()
+) -> str:
+    """Return what one seat is told: its steps of the plan, and what others found before.
+
+    Args:
+        chosen: The decision with the plan.
+        seat: Who is told.
+        earlier: What the seats it waits for found.
+        objections: Why an earlier answer to the same part was not accepted.
+    """
     plan = {step.id: step for step in Plan.from_json(chosen.details["plan"]).steps}
     told = "\n".join(plan[step].text for step in seat.steps)
     if earlier:
         told += "\n\nFindings:\n"
         told += "\n\n".join(f"{finding.seat.member}: {finding.text}" for finding in earlier)
+    if objections:
+        told += "\n\nNotes:\nAn earlier answer was not accepted: " + "; ".join(objections)
     return told
 
 
