@@ -5,17 +5,24 @@ obeyed by every process, so that two processes never disagree about where the da
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Literal, cast
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from dryad.execution.agents import Agents
 from dryad.execution.catalogue import provision_catalogue
 from dryad.execution.coordinator import Coordinator
+from dryad.execution.mcp import McpServers, read_servers
 from dryad.execution.models.providers import ModelChoice, Models
+from dryad.execution.outside import Outside
 from dryad.execution.sandbox import ladder
+from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
+from dryad.execution.sandbox.namespaces import NamespaceSandbox
+from dryad.execution.sandbox.pool import Pool
 from dryad.execution.sandbox.port import Limits, RungName, Sandbox, SandboxRequest, SandboxResult
 from dryad.execution.scribe import Scribe
 from dryad.execution.toolbox import Toolbox
@@ -46,6 +53,9 @@ from dryad.orchestration.review.cases import Cases
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.task_force import TaskForces
 from dryad.orchestration.tasks import Tasks
+
+_USUAL_PORTS = (5432, 6379, 8001)
+"""PostgreSQL, Redis and Chroma, where their addresses name no port."""
 
 Rung = RungName | Literal["auto"]
 
@@ -204,16 +214,25 @@ class Services:
     def sandbox(self) -> Sandbox:
         """Where code of agents runs: the rung chosen when the installation started."""
         recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
-        return ladder.choose(cast("Rung", recorded))
+        chosen = ladder.choose(cast("Rung", recorded))
+        if not isinstance(chosen, BubblewrapSandbox | NamespaceSandbox):
+            return chosen
+        pool = Pool(chosen)
+        self._closing.append(lambda: _in_a_loop(pool.close))
+        return pool
 
     @cached_property
     def toolbox(self) -> Toolbox:
         """What the built-in tools really do."""
+        outside = Outside(own_ports=_own_ports(self.settings))
         return Toolbox(
             search=self.librarian,
+            shelve=self.librarian.shelve,
             run_code=self._run_code,
             workspaces=self.settings.home / "workspaces",
             mailbox=self.settings.home / "mailbox",
+            outside=outside,
+            mcp=McpServers(read_servers(self.settings.home / "mcp.json"), outside),
             clock=self.clock,
         )
 
@@ -312,8 +331,24 @@ class Services:
         return Health(self.database, self.clock)
 
 
+def _in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do async work to its end from anywhere, in a loop or not."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(work())).result()
+
+
 def _told(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
+
+
+def _own_ports(settings: Settings) -> frozenset[int]:
+    """Return the ports of the installation's own servers: no tool reaches those."""
+    secrets = (settings.database_url, settings.redis_url)
+    addresses = [secret.get_secret_value() for secret in secrets if secret is not None]
+    addresses += [settings.prefect_url, settings.dryad_url, settings.chroma]
+    named = {urlsplit(address).port for address in addresses if "://" in address}
+    usual = {settings.api_port, settings.prefect_port, *_USUAL_PORTS}
+    return frozenset(usual | {port for port in named if port is not None})
 
 
 def _embedder(settings: Settings) -> MiniLM | None:

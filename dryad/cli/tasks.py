@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ from dryad.foundation.errors import InvalidRequest
 
 app = group("List, show and cancel tasks.", ListGroup)
 
+_LOOK_EVERY_SECONDS = 0.25
 _ENDS = {"done", "refused", "rejected", "expired", "failed", "cancelled", "superseded"}
 _COLUMNS = ("id", "status", "created", "text", "reason")
 
@@ -99,8 +101,12 @@ def show(task: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
             print_text(f"  · {reason}")
     for case in cases:
         print_text(f"\nquestion #{case['id']} ({case['status']}): {case['title']}")
+        if verdict := case["verdict"]:
+            said = f"{verdict['decision']} by {verdict['by']} (via {verdict['via']})"
+            print_text(f"  · {said}: {verdict['reason']}")
     if result:
-        print_text(f"\n{result['answer']}")
+        print_text("")
+        _print_result(result)
 
 
 @app.command()
@@ -135,6 +141,23 @@ def json_object(text: str, option: str) -> dict[str, Any]:
     return value  # pyright: ignore[reportUnknownVariableType] - JSON
 
 
+def read_object(file: Path) -> dict[str, Any]:
+    """Read a JSON or YAML file that holds one object.
+
+    Raises:
+        InvalidRequest: it holds something else.
+    """
+    import yaml  # noqa: PLC0415 - slow, and few commands read files
+
+    try:
+        value = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{file} is neither JSON nor YAML") from error
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{file} must hold one object")
+    return json.loads(json.dumps(value, default=str))
+
+
 def _awaited(client: Api, task: dict[str, Any]) -> dict[str, Any]:
     told = ""
     while task["status"] not in _ENDS:
@@ -144,13 +167,25 @@ def _awaited(client: Api, task: dict[str, Any]) -> dict[str, Any]:
                 say("it waits for a person: `dryad inbox`")
             elif talkative():
                 say(f"{task['id']}: {told}")
-        time.sleep(1)
+        time.sleep(_LOOK_EVERY_SECONDS)
         task = client.get(f"api/v1/tasks/{task['id']}")
     return task
 
 
 def _print_end(task: dict[str, Any]) -> None:
     if task["status"] == "done":
-        print_text(str(task["result"]["answer"]))
+        _print_result(task["result"])
     else:
         say(f"{task['id']} ended {task['status']}: {task['reason']}")
+
+
+def _print_result(result: dict[str, Any]) -> None:
+    """Print an answer with the sources its numbers name."""
+    print_text(result["answer"])
+    if result["citations"]:
+        print_text("")
+    for number, source in enumerate(result["citations"], start=1):
+        where = f"{source['origin']}, characters {source['start']} to {source['stop']}"
+        print_text(f"[{number}] {source['title']}, {where} ({source['provenance']})")
+    if result["degraded"]:
+        say(f"degraded: {result['degraded']}")

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from dryad.execution.catalogue import TOOLS
 from dryad.execution.models.extracts import content_words, sentences, stem
 from dryad.orchestration.decision import Decision, Seat
 from dryad.orchestration.findings import Finding
 
-HARMLESS = frozenset({"search_memory", "run_python", "calculate", "clock"})
+HARMLESS = frozenset(spec.name for spec in TOOLS if spec.tier == "read")
 """Tools that may be used again: they read and compute, and change nothing."""
 
 AGAIN = "-again"

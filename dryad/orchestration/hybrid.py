@@ -123,7 +123,7 @@ class HybridOrchestrator:
             lambda: language(task.tenant),
             task.text,
             capabilities={name for agent in active for name in agent.capabilities},
-            tools={tool.name for tool in self._tools.list(task.tenant)},
+            tools={tool.name for tool in self._tools.list(task.tenant, active_only=True)},
             most_tokens=self._left(task, self._tokens),
         )
 
@@ -158,7 +158,11 @@ class HybridOrchestrator:
         }
 
     def _tier(self, task: Task, tools: Collection[str]) -> Tier:
-        known: dict[str, Tier] = {spec.name: spec.tier for spec in self._tools.list(task.tenant)}
+        known: dict[str, Tier] = {
+            # Of several versions the newest is what would be called: the last one counts here.
+            spec.name: spec.tier
+            for spec in reversed(self._tools.list(task.tenant, active_only=True))
+        }
         # An unknown tool is refused when it is called; for the decision it counts as the riskiest.
         return TIERS[max((rank(known.get(name, TIERS[-1])) for name in tools), default=0)]
 

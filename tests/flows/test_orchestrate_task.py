@@ -1,9 +1,8 @@
 """A task's flow: a force works side by side, doubt climbs a ladder, and nothing is done twice."""
 
 import asyncio
-import gc
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -55,10 +54,9 @@ class Scripted:
 
 
 @pytest.fixture
-def house(installation: Services) -> Generator[Services]:
+def house(installation: Services) -> Services:
     installation.provide_tenant(ACME)
-    yield installation
-    gc.collect()  # while what Prefect left open is still let pass
+    return installation
 
 
 def script(house: Services, says: Says, *, seconds: float = 0.0) -> Scripted:

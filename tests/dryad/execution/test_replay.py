@@ -1,8 +1,11 @@
 """A process may die between any two commits: nothing happens twice, nothing is lost silently."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from dryad.execution.agent_loop import advance
 from dryad.execution.episodes import Asks, Done, Episode, Verdict
@@ -96,18 +99,21 @@ async def carry(desk: Desk, model: Language, run: RunId, outside: Server, dies_a
     return end, doubts
 
 
-async def test_a_death_at_every_moment_changes_nothing_that_happens(desk: Desk):
+MOMENTS = 30
+"""The tools shown, four answers, five calls: commits, with a moment before and after each."""
+
+
+async def die(desk: Desk, moments: Iterable[int]) -> None:
+    """Carry a run once for each moment, dying there; what happens must always be the same."""
     desk.policy.approval_tier = "authority"
     desk.tools.grant(ACME, "messenger", "calculate")
     with serve(accept()) as outside, serve(SCRIPT) as provider:
         desk.tools.configure(ACME, "notify", "1", {"url": outside.url})
         model = talking_to(provider.url)
         whole, doubts = await carry(desk, model, RunId("run-0"), outside, 0)
-        moments = desk.moments
         assert doubts == []
-        assert moments == 30  # the tools shown, four answers, five calls: commits, twice each
-        every = 1 if desk.database.is_sqlite else 4
-        for dies_at in range(1, moments + 1, every):
+        assert desk.moments == MOMENTS
+        for dies_at in moments:
             outside.received.clear()
             asked_before = len(provider.received)
             end, doubts = await carry(desk, model, RunId(f"run-{dies_at}"), outside, dies_at)
@@ -118,6 +124,15 @@ async def test_a_death_at_every_moment_changes_nothing_that_happens(desk: Desk):
             assert len(doubts) <= 1, dies_at
             asked = len(provider.received) - asked_before
             assert asked <= 5, dies_at  # an answer that was recorded is not asked for again
+
+
+async def test_a_death_at_some_moments_changes_nothing_that_happens(desk: Desk):
+    await die(desk, range(2, MOMENTS, 7))
+
+
+@pytest.mark.soak
+async def test_a_death_at_every_moment_changes_nothing_that_happens(desk: Desk):
+    await die(desk, range(1, MOMENTS + 1))
 
 
 async def test_a_doubtful_effect_is_announced_exactly_where_it_may_have_happened(desk: Desk):
