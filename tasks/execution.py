@@ -4,12 +4,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
 
 from dryad.execution.agent_loop import advance as advance_agent
 from dryad.execution.episodes import Asks, Done, Episode, Limits, Usage
 from dryad.execution.steps import RunSteps
 from dryad.execution.tool_calls import ToolOutcome
 from dryad.execution.toolbox import Errand, GrantedTools
+from dryad.execution.transcript import transcript
 from dryad.foundation.tools import Permit
 from dryad.orchestration.tasks import Task
 from tasks._journal import carried_run, step
@@ -19,7 +21,7 @@ from tasks._services import services
 
 @step("advance", shown_as="{member}: episode {episode.number}")
 async def advance(
-    member: str,  # noqa: ARG001 - names the member's own place in the journal
+    member: str,
     work: Task,
     agent: str,
     episode: Episode,
@@ -32,7 +34,7 @@ async def advance(
     dryad, run = services(), carried_run()
     who = dryad.agents.get(work.tenant, agent)
     told = f"{who.instructions}\n\nWhat is known already:\n{episode.instructions}"
-    return await advance_agent(
+    end = await advance_agent(
         replace(episode, instructions=told, limits=_share(work, seats)),
         model=dryad.models.model_for(work.tenant, who),
         tools=ShownTools(
@@ -45,6 +47,10 @@ async def advance(
         steps=RunSteps(dryad.journal, run.lease, spend=dryad.cases.spend),
         guard=Guard(work, who.id),
     )
+    if isinstance(end, Done):
+        page = transcript(member, end.progress.messages)
+        await acreate_markdown_artifact(page, description=f"Transcript of {member}")
+    return end
 
 
 def _share(work: Task, seats: int) -> Limits:
