@@ -1,4 +1,4 @@
-"""The worker type `dryad`: its runs cannot outlive it, and asked to stop it lets them finish.
+"""The worker type `dryad`: its runs start warm, cannot outlive it, and finish before it leaves.
 
 Found by `prefect worker start --type dryad` through the entry point group `prefect.collections`.
 """
@@ -8,10 +8,14 @@ import os
 import shlex
 import signal
 import sys
-from typing import Any
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 import anyio
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterState,
@@ -19,89 +23,99 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
+from prefect.logging import get_logger
+from prefect.settings import get_current_settings
+from prefect.states import Crashed
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from deployments import handoff
+from dryad.foundation.settings import Settings, load
 from dryad.platform import tether
 
+DUE_EVENTS = [f"prefect.flow-run.{name}" for name in ("Scheduled", "Resuming", "AwaitingRetry")]
 _REPORT_SECONDS = 0.5
 """What the worker is given to report how its last run ended."""
+_LOOK_AFTER_SECONDS = (0.0, 0.02, 0.1)
+"""When to look for a run that an event told of: the event may come before the run is stored."""
+_LONGEST_PAUSE_SECONDS = 600.0
+
+log = get_logger("workers.dryad")
 
 
 class DryadJobConfiguration(ProcessJobConfiguration):
     """How one flow run is started; only the command differs from Prefect's process worker."""
 
+    default_command: ClassVar[list[str]] = []
+
     def prepare_for_flow_run(self, *args: Any, **kwargs: Any) -> None:
         """Choose the command, unless the deployment or the run names its own."""
         if self.command is None:
-            self.command = shlex.join(engine_command(os.getpid()))
+            self.command = shlex.join(self.default_command)
         super().prepare_for_flow_run(*args, **kwargs)
 
 
 class DryadWorker(ProcessWorker):
-    """Prefect's process worker with four differences.
+    """Prefect's process worker with these differences.
 
-    A run's process dies with the worker, and never imports from its working directory. A run that
-    is due again while its former process has not ended yet waits for that end. A worker that
-    follows a killed one of its name first reports the runs that died with it. SIGTERM or
-    SIGINT drains: no new run is taken, the worker leaves when the last one has ended. A second
-    signal leaves at once; the runs die, and their leases let others carry them on. (The stock
-    worker leaves at once and its runs work on, out of reach of cancellation.)
+    A run is carried by a process that has imported everything already (`pool.py`); where none is
+    to be had, by one that imports for itself. The server's events wake the worker; asking at
+    intervals is the net. A run's process dies with the worker, and never imports from its working
+    directory. A run that is due again while its former process has not ended yet waits for that
+    end. A worker that follows a killed one of its name first reports the runs that died with it.
+
+    SIGHUP makes later runs begin with the code as it is then. SIGTERM or SIGINT drains: no new
+    run is taken, the worker leaves when the last one has ended. A second signal leaves at once;
+    the runs die, and their leases let others carry them on.
     """
 
     type = "dryad"
     job_configuration = DryadJobConfiguration
 
-    _display_name = "DRYAD"
-    _description = "Runs each flow run as a process that cannot outlive its worker."
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._draining = asyncio.Event()
+        self._draining, self._due = asyncio.Event(), asyncio.Event()
+        self._looking = asyncio.Lock()
         self._mourned = False
         self._working: set[UUID] = set()
         self._limited = kwargs.get("limit") is not None
+        self._pool: asyncio.subprocess.Process | None = None
+
+    @classmethod
+    def get_description(cls) -> str:
+        """Say in the UI what the type is."""
+        return "Runs each flow run in a warm process that cannot outlive its worker."
+
+    @property
+    def client(self) -> PrefectClient:
+        """The client of the server; of what is due it shows what this worker does not hold yet."""
+        return cast("PrefectClient", _Unheld(super().client, self._held))
 
     async def start(self, *args: Any, **kwargs: Any) -> None:
         """Work until drained; see the class."""
-        async with anyio.create_task_group() as group:
-
-            def asked_to_stop() -> None:
-                if self._draining.is_set():
-                    group.cancel_scope.cancel()
-                self._draining.set()
-
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, asked_to_stop)
-            group.start_soon(self._leave_when_drained, group.cancel_scope)
-            await super().start(*args, **kwargs)
-            group.cancel_scope.cancel()
+        settings, _ = load()
+        with tempfile.TemporaryDirectory(prefix="dryad-") as directory:
+            address = str(Path(directory) / "pool")
+            DryadJobConfiguration.default_command = run_command(address, settings)
+            async with anyio.create_task_group() as group:
+                self._heed_signals(group.cancel_scope)
+                group.start_soon(self._leave_when_drained, group.cancel_scope)
+                group.start_soon(self._keep_pool, address, settings.worker_spares)
+                group.start_soon(self._listen)
+                group.start_soon(self._look_when_due)
+                await super().start(*args, **kwargs)
+                group.cancel_scope.cancel()
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Take what is due, unless draining."""
-        if self._draining.is_set():
-            return []
-        if not self._mourned:
-            await self._mourn()
-            self._mourned = True
-        return await super().get_and_submit_flow_runs()
-
-    async def _mourn(self) -> None:
-        """Report crashed what the worker before this one carried: its processes died with it."""
-        unended = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
-        found = await self.client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=unended))
-        )
-        for run in found:
-            if run.labels.get("prefect.worker.name") == self.name:
-                await self._propose_crashed_state(run, "its worker was killed")
-
-    async def _submit_scheduled_flow_runs(
-        self, flow_run_response: list[WorkerFlowRunResponse]
-    ) -> list[FlowRun]:
-        """Leave for later what this worker still holds; taking it twice ends the stock worker."""
-        held = self._held()
-        free = [due for due in flow_run_response if due.flow_run.id not in held]
-        return await super()._submit_scheduled_flow_runs(free)
+        """Take what is due, unless draining or full."""
+        async with self._looking:
+            if self._draining.is_set() or (self._limited and not self.limiter.available_tokens):
+                return []
+            if not self._mourned:
+                await self._mourn()
+                self._mourned = True
+            return await super().get_and_submit_flow_runs()
 
     async def run(self, *args: Any, **kwargs: Any) -> ProcessWorkerResult:
         """Carry one run until its process ends."""
@@ -111,6 +125,80 @@ class DryadWorker(ProcessWorker):
             return await super().run(*args, **kwargs)
         finally:
             self._working.discard(flow_run.id)
+            self._due.set()
+
+    # -- helpers
+
+    def _heed_signals(self, scope: anyio.CancelScope) -> None:
+        def asked_to_stop() -> None:
+            if self._draining.is_set():
+                scope.cancel()
+            self._draining.set()
+
+        def asked_to_reload() -> None:
+            if self._pool is not None and self._pool.returncode is None:
+                self._pool.send_signal(signal.SIGHUP)
+
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, asked_to_stop)
+        loop.add_signal_handler(signal.SIGINT, asked_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, asked_to_reload)
+
+    async def _mourn(self) -> None:
+        """Report crashed what the worker before this one carried: its processes died with it."""
+        unended = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
+        found = await self.client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=unended))
+        )
+        for run in found:
+            if run.labels.get("prefect.worker.name") == self.name:
+                await self.client.set_flow_run_state(
+                    run.id, Crashed(message="its worker was killed")
+                )
+
+    async def _keep_pool(self, address: str, spares: int) -> None:
+        """Keep the pool alive; while there is none, runs start cold."""
+        command = [sys.executable, "-P", "-m", "deployments.pool", address, str(spares)]
+        set_values = get_current_settings().to_environment_variables(exclude_unset=True)
+        pause = 1.0
+        while spares:
+            self._pool = await asyncio.create_subprocess_exec(
+                *tied(command), env={**os.environ, **set_values}
+            )
+            try:
+                status = await self._pool.wait()
+            finally:
+                if self._pool.returncode is None:
+                    self._pool.kill()
+                    with anyio.CancelScope(shield=True):
+                        await self._pool.wait()
+            log.error("The pool ended (%s): runs start cold for %.0f s.", status, pause)
+            await anyio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _listen(self) -> None:
+        """Notice when a run of this work pool becomes due."""
+        while True:
+            await anyio.sleep(1)
+            try:
+                pool = EventAnyResourceFilter(id=[f"prefect.work-pool.{self.work_pool.id}"])
+                due = EventFilter(event=EventNameFilter(name=DUE_EVENTS), any_resource=pool)
+                async with get_events_subscriber(due, reconnection_attempts=0) as events:
+                    self._due.set()  # for what came while nobody listened
+                    async for _ in events:
+                        self._due.set()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the worker asks at intervals
+                log.debug("No event stream for now: %s", error)
+
+    async def _look_when_due(self) -> None:
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            before = self._held()
+            for pause in _LOOK_AFTER_SECONDS:
+                await anyio.sleep(pause)
+                if {run.id for run in await self.get_and_submit_flow_runs()} - before:
+                    break
 
     async def _leave_when_drained(self, scope: anyio.CancelScope) -> None:
         await self._draining.wait()
@@ -125,10 +213,33 @@ class DryadWorker(ProcessWorker):
         return {*self._working, *slots}
 
 
-def engine_command(worker: int) -> list[str]:
-    """Return the command that carries a flow run on and dies with the process `worker`.
+class _Unheld:
+    """Prefect's client, whose due runs are only those not held; one taken twice ends a worker."""
+
+    def __init__(self, client: PrefectClient, held: Callable[[], set[object]]) -> None:
+        self._whole = client
+        self._held = held
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    async def get_scheduled_flow_runs_for_work_pool(
+        self, *args: Any, **kwargs: Any
+    ) -> list[WorkerFlowRunResponse]:
+        due = await self._whole.get_scheduled_flow_runs_for_work_pool(*args, **kwargs)
+        held = self._held()
+        return [one for one in due if one.flow_run.id not in held]
+
+
+def run_command(address: str, settings: Settings) -> list[str]:
+    """Return the command that carries a flow run on, by the pool at `address` or by itself.
 
     `-P` keeps the run's working directory, a temporary one, off the import path.
     """
-    tied = [sys.executable, "-I", "-S", tether.__file__, str(worker)]
-    return [*tied, sys.executable, "-P", "-m", "prefect.engine"]
+    warm = [sys.executable, "-I", "-S", handoff.__file__, address, str(settings.run_memory_bytes)]
+    return [*warm, *tied([sys.executable, "-P", "-m", "prefect.engine"])]
+
+
+def tied(command: list[str]) -> list[str]:
+    """Return a command that ends when this process does."""
+    return [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *command]

@@ -45,8 +45,9 @@ from dryad.memory.archivist import Archivist
 from dryad.memory.librarian import Librarian
 from dryad.memory.minilm import MiniLM
 from dryad.operations.health import Health
-from dryad.orchestration.decision import Decisions
+from dryad.orchestration.decisions import Decisions
 from dryad.orchestration.hybrid import HybridOrchestrator
+from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
 from dryad.orchestration.review.questions import StoredAnswers
@@ -289,6 +290,11 @@ class Services:
         return Decisions(self.database, self.audit, clock=self.clock)
 
     @cached_property
+    def recalibrations(self) -> Recalibrations:
+        """Correct scores by a tenant's own labels."""
+        return Recalibrations(self.decisions, self.tasks, self.policies)
+
+    @cached_property
     def forces(self) -> TaskForces:
         """Task forces."""
         return TaskForces(self.database, clock=self.clock)
@@ -309,7 +315,12 @@ class Services:
     def orchestrator(self) -> HybridOrchestrator:
         """Routes a task."""
         return HybridOrchestrator(
-            self.agents, self.tools, self.policies, self.stops, self.decisions
+            self.agents,
+            self.tools,
+            self.policies,
+            self.stops,
+            self.decisions,
+            tokens=None if self.models.degraded else self.settings.max_tokens,
         )
 
     # -- operations

@@ -24,6 +24,7 @@ from dryad.foundation.errors import InvalidRequest
 
 app = group("List, show and cancel tasks.", ListGroup)
 
+_LOOK_EVERY_SECONDS = 0.25
 _ENDS = {"done", "refused", "rejected", "expired", "failed", "cancelled", "superseded"}
 _COLUMNS = ("id", "status", "created", "text", "reason")
 
@@ -100,8 +101,12 @@ def show(task: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
             print_text(f"  · {reason}")
     for case in cases:
         print_text(f"\nquestion #{case['id']} ({case['status']}): {case['title']}")
+        if verdict := case["verdict"]:
+            said = f"{verdict['decision']} by {verdict['by']} (via {verdict['via']})"
+            print_text(f"  · {said}: {verdict['reason']}")
     if result:
-        print_text(f"\n{result['answer']}")
+        print_text("")
+        _print_result(result)
 
 
 @app.command()
@@ -163,13 +168,25 @@ def awaited(client: Api, task: dict[str, Any]) -> dict[str, Any]:
                 say("it waits for a person: `dryad inbox`")
             elif talkative():
                 say(f"{task['id']}: {told}")
-        time.sleep(1)
+        time.sleep(_LOOK_EVERY_SECONDS)
         task = client.get(f"api/v1/tasks/{task['id']}")
     return task
 
 
 def _print_end(task: dict[str, Any]) -> None:
     if task["status"] == "done":
-        print_text(str(task["result"]["answer"]))
+        _print_result(task["result"])
     else:
         say(f"{task['id']} ended {task['status']}: {task['reason']}")
+
+
+def _print_result(result: dict[str, Any]) -> None:
+    """Print an answer with the sources its numbers name."""
+    print_text(result["answer"])
+    if result["citations"]:
+        print_text("")
+    for number, source in enumerate(result["citations"], start=1):
+        where = f"{source['origin']}, characters {source['start']} to {source['stop']}"
+        print_text(f"[{number}] {source['title']}, {where} ({source['provenance']})")
+    if result["degraded"]:
+        say(f"degraded: {result['degraded']}")

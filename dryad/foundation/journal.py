@@ -5,12 +5,12 @@ write carries the number and is refused when a newer attempt exists. A step is f
 (path, ordinal) and compared by the digest of its inputs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from dryad.foundation.canonical import digest
@@ -171,6 +171,15 @@ class Journal:
                 select(StepRow).where(StepRow.run == run).order_by(StepRow.started, StepRow.ordinal)
             )
             return [_step(row) for row in rows]
+
+    def forget(self, runs: Collection[RunId]) -> int:
+        """Drop everything recorded of these runs; return how many steps that were."""
+        with self._database.transaction() as session:
+            steps = session.execute(
+                delete(StepRow).where(StepRow.run.in_(runs)).returning(StepRow.ordinal)
+            ).all()
+            session.execute(delete(LeaseRow).where(LeaseRow.run.in_(runs)))
+            return len(steps)
 
     def past(self, run: RunId) -> Past:
         """Read everything recorded of a run at once; what others record later is not in it."""

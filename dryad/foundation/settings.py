@@ -101,8 +101,21 @@ class Settings(BaseModel):
     stop_grace: Duration = _setting(
         timedelta(seconds=30), "How long `dryad down` lets runs reach a safe point"
     )
+    history_retention: Duration = _setting(
+        timedelta(days=30),
+        "How long finished runs, their logs, artifacts and journal are kept",
+        gt=timedelta(0),
+    )
     worker_limit: int = _setting(4, "Flow runs at once per worker", ge=1)
-    worker_poll: Duration = _setting(timedelta(seconds=2), "How often a worker asks for work")
+    worker_spares: int = _setting(
+        2, "Processes a worker keeps ready for the next runs; 0: every run imports for itself", ge=0
+    )
+    worker_poll: Duration = _setting(
+        timedelta(seconds=5), "How often a worker asks for work it was not told of"
+    )
+    run_memory_bytes: int = _setting(
+        2_000_000_000, "A run that uses more memory is ended, Crashed; 0: no limit", ge=0
+    )
 
     # database
     database_url: OptionalSecret = _setting(

@@ -202,7 +202,10 @@ def checked_config(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     plain = as_json(config, what="the configuration")
     if problem := violation({"type": "object", **_CONFIGS[kind]}, plain):
         raise InvalidRequest(f"the configuration of a tool of kind {kind} is wrong: {problem}")
-    for rule in plain.get("raises", ()):
+    rules = plain.get("raises", [])
+    if not isinstance(rules, list):
+        raise InvalidRequest("config.raises must be a list of {when, tier}")
+    for rule in cast("list[Any]", rules):
         if problem := violation(_RAISE, rule):
             raise InvalidRequest(f"an entry of config.raises is wrong: {problem}")
         checked_schema(rule["when"], what="config.raises.when")

@@ -16,13 +16,15 @@ from dryad.foundation.stops import Stops
 from dryad.foundation.tool_rules import rank
 from dryad.foundation.tools import TIERS, Tier, Tools
 from dryad.orchestration import complexity, decision
-from dryad.orchestration.decision import Decision, Decisions, Seat
+from dryad.orchestration.complexity import Recalibration
+from dryad.orchestration.decision import Choice, Decision, Seat, Situation
+from dryad.orchestration.decisions import ENGINE, Decisions
+from dryad.orchestration.evidence import Rung
 from dryad.orchestration.findings import Finding
-from dryad.orchestration.plan import Plan, offline_plan
+from dryad.orchestration.offline_planner import offline_plan
+from dryad.orchestration.plan import Plan
 from dryad.orchestration.review.questions import Case, Question
 from dryad.orchestration.tasks import Task
-
-DECISION_ENGINE = "decision-engine"
 
 
 @dataclass(frozen=True)
@@ -37,42 +39,85 @@ class HybridOrchestrator:
     """Routes tasks over the agents, tools and policies of their tenants."""
 
     def __init__(
-        self, agents: Agents, tools: Tools, policies: Policies, stops: Stops, decisions: Decisions
+        self,
+        agents: Agents,
+        tools: Tools,
+        policies: Policies,
+        stops: Stops,
+        decisions: Decisions,
+        *,
+        tokens: int | None,
     ) -> None:
+        """Hand over the stores.
+
+        Args:
+            agents: Who there is.
+            tools: What they may call, and how risky it is.
+            policies: When a person must be asked.
+            stops: What is stopped.
+            decisions: Where decisions are kept.
+            tokens: The most a task may spend that names no budget; None when models use none.
+        """
         self._agents = agents
         self._tools = tools
         self._policies = policies
         self._stops = stops
         self._decisions = decisions
+        self._tokens = tokens
 
     def decide(self, task: Task) -> Decision:
         """Plan and score a task, choose who does it, and keep the decision.
+
+        A task is decided on once: asked again, the decision that was kept comes back.
 
         Raises:
             Refused: a stop is in force for the tenant or for the agent that was named.
             Unavailable: the decision could not be stored; nothing may go on without it.
         """
         self._stops.check(task.tenant, agent=task.agent or None)
+        kept = self._decisions.kept(task.id)
+        return kept or self._decisions.store(task.tenant, task.id, self.consider(task))
+
+    def consider(self, task: Task) -> Decision:
+        """Return what would be decided now, and keep nothing."""
         plan = offline_plan(task.text)
         tier = self._tier(task, plan)
-        chosen = decision.decide(
+        policy = self._policies.current(task.tenant)
+        stopped = {stop.scope: stop.reason for stop in self._stops.list(task.tenant)}
+        scored = complexity.score(
+            task.text,
             plan,
-            complexity.score(task.text, plan, tier),
             tier,
-            policy=self._policies.current(task.tenant),
-            capable=self._capable(task, plan),
+            recalibration=Recalibration(policy.score_slope, policy.score_offset),
+            threshold=policy.task_force_above,
+        )
+        situation = Situation(
+            policy=policy,
+            capable=self._capable(task, plan, stopped),
+            stopped={
+                tool: stopped[f"tool:{tool}"] for tool in plan.tools if f"tool:{tool}" in stopped
+            },
+            tokens=None if self._tokens is None else self._left(task, self._tokens),
             named_agent=task.agent,
         )
+        chosen = decision.decide(plan, scored, tier, situation)
         chosen.details["drafted"] = self._drafted(task, plan)
-        self._decisions.store(task.tenant, task.id, chosen)
         return chosen
 
-    def _capable(self, task: Task, plan: Plan) -> Mapping[str, str]:
-        best: dict[str, str] = {}
+    def _left(self, task: Task, most: int) -> int:
+        return max(0, int(task.budget.get("tokens", most)) - task.tokens)
+
+    def _capable(self, task: Task, plan: Plan, stopped: Mapping[str, str]) -> Mapping[str, Choice]:
+        best: dict[str, Choice] = {}
         for capability in sorted(plan.capabilities):
-            found = self._agents.discover(task.tenant, [capability])
+            found = [
+                agent
+                for agent in self._agents.discover(task.tenant, [capability])
+                if f"agent:{agent.id}" not in stopped
+            ]
             if found:
-                best[capability] = found[0].id
+                others = tuple(agent.id for agent in found[1:4])
+                best[capability] = Choice(found[0].id, round(found[0].reliability, 3), others)
         return best
 
     def _drafted(self, task: Task, plan: Plan) -> dict[str, Any] | None:
@@ -116,7 +161,7 @@ def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:
         tenant=task.tenant,
         task=task.id,
         run=run,
-        member=DECISION_ENGINE,
+        member=ENGINE,
         ordinal=1,
         kind="escalation" if call is None else "approval",
         tier=chosen.tier,
@@ -186,13 +231,48 @@ def patience(task: Task) -> int:
     return int(task.budget.get("answer_within_seconds", 0))
 
 
-def prompt(chosen: Decision, seat: Seat, earlier: Sequence[Finding]) -> str:
-    """Return what one seat is told: its steps of the plan, and what others found before."""
+def evidence_question(
+    task: Task, run: RunId, findings: Sequence[Finding], ladder: Sequence[Rung]
+) -> Question:
+    """Return what a person is asked about an answer that did not stand up to its checks."""
+    answers = "\n\n".join(f"{finding.seat.member}:\n{finding.text}" for finding in findings)
+    return Question(
+        tenant=task.tenant,
+        task=task.id,
+        run=run,
+        member=ENGINE,
+        ordinal=2,
+        kind="guidance",
+        tier="read",
+        requester=task.requester,
+        title="May this answer be given?",
+        why="; ".join(f"{rung.member}: {', '.join(rung.doubts)}" for rung in ladder),
+        action=f"The task:\n{task.text}\n\nWhat was found:\n{answers}",
+        limits=(
+            "Checked was only what an agent did: whether its sources speak of what it says, and "
+            "whether its programs ran. Approve gives the answer as it is, with this remark."
+        ),
+    )
+
+
+def prompt(
+    chosen: Decision, seat: Seat, earlier: Sequence[Finding], objections: Sequence[str] = ()
+) -> str:
+    """Return what one seat is told: its steps of the plan, and what others found before.
+
+    Args:
+        chosen: The decision with the plan.
+        seat: Who is told.
+        earlier: What the seats it waits for found.
+        objections: Why an earlier answer to the same part was not accepted.
+    """
     plan = {step.id: step for step in Plan.from_json(chosen.details["plan"]).steps}
     told = "\n".join(plan[step].text for step in seat.steps)
     if earlier:
         told += "\n\nFindings:\n"
         told += "\n\n".join(f"{finding.seat.member}: {finding.text}" for finding in earlier)
+    if objections:
+        told += "\n\nNotes:\nAn earlier answer was not accepted: " + "; ".join(objections)
     return told
 
 

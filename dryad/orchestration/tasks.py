@@ -115,6 +115,12 @@ class Tasks:
         with self._database.reading() as session:
             return [task_of(row) for row in session.scalars(query)]
 
+    def unended_of(self, runs: Collection[RunId]) -> set[RunId]:
+        """Return those of these flow runs whose task waits, is held, or has not ended otherwise."""
+        query = select(TaskRow.run).where(TaskRow.run.in_(runs), TaskRow.status.not_in(ENDS))
+        with self._database.reading() as session:
+            return {RunId(run) for run in session.scalars(query) if run is not None}
+
     def sent(self, task: TaskId, run: RunId) -> None:
         """Record which flow run carries the task; saying the same twice is one.
 

@@ -72,6 +72,8 @@ def prefect_server(settings: Settings, secrets: Secrets) -> Environment:
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(_own_origins(settings)),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": _prefect_database(settings),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # Daily: the logs and artifacts of runs that `prune-history` deleted.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
 

@@ -18,20 +18,25 @@ _PR_SET_PDEATHSIG = 1
 _LOOK_EVERY_SECONDS = 0.5
 
 
-def become(parent: int, command: list[str]) -> None:
-    """Replace this process by `command`, which the kernel kills when `parent` ends. Linux only."""
+def tie(parent: int) -> None:
+    """Let the kernel kill this process when `parent` ends, which started it. Linux only."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:  # it ended before the kernel was asked
-        sys.exit(1)
+        os._exit(1)
+
+
+def become(parent: int, command: list[str]) -> None:
+    """Replace this process by `command`, which the kernel kills when `parent` ends. Linux only."""
+    tie(parent)
     os.execvp(command[0], command)  # noqa: S606 - a list of arguments, no shell
 
 
 def watch(parent: int, command: list[str]) -> int:
     """Run `command` beside this process and kill it when `parent` ends; return its exit status."""
     child = subprocess.Popen(command)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: child.send_signal(number))
     while os.getppid() == parent:
         try:

@@ -1,6 +1,7 @@
 """The run client: everything DRYAD asks of the Prefect server or tells it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -220,6 +221,21 @@ class Runs:
         rows = self._pages("/flow_runs/filter", wanted)
         states = {RunId(row["id"]): state_from(row["state"]) for row in rows}
         return {run: state for run, state in states.items() if state is not None}
+
+    def ended(self, before: datetime) -> list[RunId]:
+        """Return the runs of the work pool that ended before a time, whatever they ran."""
+        ended = {"state": {"type": {"any_": sorted(RUN_ENDED)}}}
+        wanted = {
+            "work_pools": {"name": {"any_": [POOL]}},
+            "flow_runs": {**ended, "end_time": {"before_": before.isoformat()}},
+            "sort": "ID_DESC",
+        }
+        return [RunId(row["id"]) for row in self._pages("/flow_runs/filter", wanted)]
+
+    def delete(self, run: RunId) -> None:
+        """Delete a run; one that is gone already is as good. Its logs go when orphans do."""
+        with suppress(NotFound):
+            self._wire.send("DELETE", f"/flow_runs/{run}")
 
     def crashes(self, run: RunId, *, apart: timedelta = timedelta(0)) -> int:
         """Return how often a run crashed; reports less than `apart` from the last are one crash.

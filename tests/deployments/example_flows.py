@@ -1,10 +1,16 @@
 """Flows that tests deploy; by module path, as the real ones."""
 
+import gc
+import json
 import os
+import random
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
-from prefect import flow
+from prefect import flow, suspend_flow_run
+from prefect.runtime import flow_run
 
 
 @flow
@@ -22,3 +28,53 @@ async def hold_on(path: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+@flow
+async def wait_for_a_word() -> None:
+    """Suspend until somebody resumes the run."""
+    await suspend_flow_run(timeout=None)
+
+
+@flow
+async def tell(path: str) -> None:
+    """Write down what this process found, and leave a mark that no later run may find."""
+    found = {
+        "parent": os.getppid(),
+        "environment": dict(os.environ),
+        "mark": getattr(sys, "mark", ""),
+        "random": random.random(),
+        # Its generator would be seeded already, alike in every run.
+        "numpy_random": "numpy.random" in sys.modules,
+    }
+    sys.__dict__["mark"] = "left behind"
+    os.environ["MARK"] = "left behind"
+    print("told")  # noqa: T201 - seen in the worker's output
+    Path(path).write_text(json.dumps(found))
+
+
+@flow
+async def grow(size: int) -> None:
+    """Use so many bytes of memory for a while."""
+    held = bytearray(size)
+    held[::4096] = b"x" * len(held[::4096])
+    time.sleep(30)
+
+
+@flow(retries=1)
+async def fail_once(path: str) -> None:
+    """Fail at the first attempt."""
+    with Path(path).open("a") as file:
+        file.write(f"{flow_run.run_count}\n")
+    if flow_run.run_count == 1:
+        raise ValueError("as agreed")
+
+
+@flow
+async def do_a_task(path: str) -> None:
+    """Do a task as the product does, and write down which modules the run had to import."""
+    from flows.orchestrate_task import TaskForm, orchestrate_task
+
+    await orchestrate_task.fn(TaskForm(text="Summarise what DRYAD is in one sentence"))
+    late = [one.__name__ for one in gc.get_objects() if isinstance(one, ModuleType)]
+    Path(path).write_text(json.dumps(late))

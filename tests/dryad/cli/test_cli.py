@@ -114,13 +114,21 @@ def test_a_task_is_submitted_listed_shown_and_cancelled(dryad: Dryad):
     assert "ended cancelled: enough" in waited.stderr
 
 
-def test_waiting_prints_the_answer_alone(dryad: Dryad, installation: House):
+def test_waiting_prints_the_answer_and_its_sources(dryad: Dryad, installation: House):
     tasks = installation.services.tasks
     task = TaskId(dryad("run", "What?", "--key", "k").stdout.strip())
     tasks.set_status(task, "running")
-    tasks.finish(task, "done", result={"answer": "42"})
+    source = {"title": "Towels", "origin": "guide.md", "start": 3, "stop": 9}
+    source["provenance"] = "untrusted"
+    result = {"answer": "42 [1]", "citations": [source], "degraded": "no model"}
+    tasks.finish(task, "done", result=result)
     done = dryad("run", "What?", "--key", "k", "--wait")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "42\n", "")
+    printed = "42 [1]\n\n[1] Towels, guide.md, characters 3 to 9 (untrusted)\n"
+    assert (done.returncode, done.stdout) == (0, printed)
+    assert "degraded: no model" in done.stderr
+    shown = dryad("tasks", "show", task).stdout
+    assert shown.endswith(printed)
+    assert re.search(r"^created +\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$", shown, re.MULTILINE)
 
 
 def test_a_probe_ends_as_its_task_ended(dryad: Dryad, installation: House):

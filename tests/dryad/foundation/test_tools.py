@@ -205,6 +205,7 @@ def test_a_version_never_changes_and_the_newest_active_one_is_called(tools: Tool
         ({"input_schema": {"type": 7}}, "not a JSON Schema"),
         ({"output_schema": {"$ref": "http://elsewhere/x"}}, "refers to another document"),
         ({"kind": "script"}, "'code' is a required"),
+        ({"config": {"raises": 5}}, "must be a list"),
         ({"config": {"raises": [{"tier": "read"}]}}, "'when' is a required"),
         ({"config": {"raises": [{"tier": "none", "when": {}}]}}, "none"),
     ],

@@ -1,0 +1,92 @@
+"""Stands for a flow run whose work is done elsewhere: `handoff.py ADDRESS MEMORY COLD COMMAND…`.
+
+Prefect starts this process, signals it and mourns it as if it were the run. It hands environment,
+directory and standard streams to a process of the pool (`pool.py`) that listens at ADDRESS, passes
+signals on, and ends as that process ends. A run that uses more than MEMORY bytes (0: no limit) is
+killed, with the exit status by which Prefect says so. Where nobody takes the run, this process
+becomes the COLD COMMAND, an ordinary run that imports for itself.
+
+Standard library only, and run by path with `-I -S`: it starts in 20 ms.
+"""
+
+import os
+import signal
+import socket
+import sys
+
+_PATIENCE_SECONDS = 60.0
+"""How long a run waits for a pool that is there but takes nobody; it may still be importing."""
+_LOOK_EVERY_SECONDS = 0.5
+_TOO_MUCH_MEMORY = 247
+"""Prefect reports it as "terminated due to high memory usage"."""
+
+
+def hand_over(connection: socket.socket) -> int:
+    """Give this process's circumstances away; return the id of the process that took them.
+
+    Raises:
+        OSError: nobody did.
+    """
+    pairs = [name + b"=" + value for name, value in os.environb.items()]
+    message = b"\0".join([os.fsencode(os.getcwd()), *pairs])  # noqa: PTH109 - pathlib takes 10 ms
+    socket.send_fds(connection, [len(message).to_bytes(4, "big")], [0, 1, 2])
+    connection.sendall(message)
+    taken = connection.recv(4)
+    if len(taken) != 4:
+        raise ConnectionAbortedError
+    return int.from_bytes(taken, "big")
+
+
+def wait(connection: socket.socket, pid: int, memory: int) -> int:
+    """Return the exit status of the run's process `pid`; that of a signal is negative."""
+    ended_by, parent = signal.SIGKILL, os.getppid()
+
+    def pass_on(number: int, _frame: object) -> None:
+        nonlocal ended_by
+        ended_by = signal.Signals(number)
+        os.kill(pid, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    connection.settimeout(_LOOK_EVERY_SECONDS)
+    while os.getppid() == parent:
+        try:
+            status = connection.recv(1)
+        except TimeoutError:
+            if not 0 < memory < resident_bytes(pid):
+                continue
+            sys.stderr.write(f"The run was ended: it used more than {memory:,} bytes of memory.\n")
+            os.kill(pid, signal.SIGKILL)
+            return _TOO_MUCH_MEMORY
+        return status[0] if status else -ended_by
+    return 1
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much memory a process uses; 0 where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:  # noqa: PTH123 - as above
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def main(address: str, memory: str, *cold: str) -> None:
+    """Hand the run over and end as it ends, or carry it cold."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(_PATIENCE_SECONDS)
+    try:
+        connection.connect(address)
+        pid = hand_over(connection)
+    except OSError:
+        connection.close()
+        os.execv(cold[0], cold)  # noqa: S606 - a list of arguments, no shell
+    status = wait(connection, pid, int(memory))
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

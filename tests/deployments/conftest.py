@@ -1,0 +1,133 @@
+"""A worker of the type `dryad`, and flows for it."""
+
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from dryad.bootstrap import Services
+from dryad.foundation.database import migrate
+from dryad.foundation.provision import provision
+from dryad.foundation.settings import load
+from dryad.foundation.tenants import DEFAULT
+from dryad.runs import Runs
+from tests.servers import PrefectServer, stop, wait_for
+
+FILES = [Path(__file__).with_name(name) for name in ("prefect.yaml", "warm.yaml")]
+MEMORY_BYTES = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def registered(prefect_server: PrefectServer) -> Generator[None]:
+    """The example flows are deployed while this module runs."""
+    for file in FILES:
+        subprocess.run(
+            [sys.executable, "-P", "-m", "deployments.apply", str(file)],
+            env=prefect_server.environment,
+            check=True,
+        )
+    yield
+    with prefect_server.client() as client:
+        for row in client.post("/deployments/filter", json={}).json():
+            client.delete(f"/deployments/{row['id']}").raise_for_status()
+        client.delete("/work_pools/dryad").raise_for_status()
+
+
+@pytest.fixture
+def runs(prefect_server: PrefectServer) -> Generator[Runs]:
+    client = Runs(prefect_server.url, prefect_server.auth, patience=timedelta(seconds=30))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def api(prefect_server: PrefectServer) -> Generator[httpx.Client]:
+    """The server's own API."""
+    with prefect_server.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of an installation whose flows can work."""
+    home = tmp_path_factory.mktemp("home")
+    settings, _ = load({"DRYAD_HOME": str(home)})
+    with (
+        closing(Runs(settings.prefect_url)) as runs,
+        closing(Services(settings, answers=runs, component="test")) as services,
+    ):
+        migrate.upgrade(services.database)
+        provision(services.database, services.secrets)
+        services.provide_tenant(DEFAULT)
+    return home
+
+
+def start_worker(
+    server: PrefectServer, directory: Path, **environment: str
+) -> "subprocess.Popen[bytes]":
+    """Start a worker named like `directory`, where it also writes its log."""
+    with (directory / "worker.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", "dryad",
+             "--type", "dryad", "--name", directory.name, "--limit", "4",
+             "--install-policy", "never"],
+            env={**server.environment, "PREFECT_WORKER_QUERY_SECONDS": "5", **environment},
+            cwd=directory,
+            stdout=log,
+            stderr=log,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def standing(
+    prefect_server: PrefectServer,
+    registered: None,
+    home: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Generator[psutil.Process]:
+    """A worker that outlives the test, with its pool ready."""
+    process = start_worker(
+        prefect_server,
+        tmp_path_factory.mktemp("standing"),
+        DRYAD_HOME=str(home),
+        DRYAD_RUN_MEMORY_BYTES=str(MEMORY_BYTES),
+    )
+    worker = psutil.Process(process.pid)
+    wait_for("the pool", lambda: len(spares(worker)) == 2, seconds=120)
+    yield worker
+    stop(process)
+
+
+def children(worker: psutil.Process, argument: str) -> list[psutil.Process]:
+    """Return the live children of a worker that were started with an argument."""
+
+    def was_started(child: psutil.Process) -> bool:
+        try:
+            return argument in child.cmdline()
+        except psutil.Error:  # it has just ended
+            return False
+
+    return [child for child in worker.children() if was_started(child)]
+
+
+def pool(worker: psutil.Process) -> psutil.Process | None:
+    """Return the worker's pool, if there is one."""
+    found = children(worker, "deployments.pool")
+    return found[0] if found else None
+
+
+def spares(worker: psutil.Process) -> set[int]:
+    """Return the processes the pool has forked: idle ones, and those that carry a run."""
+    parent = pool(worker)
+    return set() if parent is None else {child.pid for child in parent.children()}
+
+
+def alive(pid: int) -> bool:
+    """Whether a process has not ended."""
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
