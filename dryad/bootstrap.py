@@ -197,6 +197,7 @@ class Services:
         return Models(
             ModelChoice(
                 provider=s.llm_provider,
+                fallbacks=() if "llm" in s.require_services else s.llm_fallbacks,
                 model=s.llm_model,
                 timeout=s.llm_timeout,
                 price=s.llm_price_usd_per_mtok,

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
 
 from dryad.execution.agent_loop import advance as advance_agent
 from dryad.execution.episodes import Asks, Done, Episode, Limits, Usage
 from dryad.execution.steps import RunSteps
 from dryad.execution.tool_calls import ToolOutcome
 from dryad.execution.toolbox import Errand, GrantedTools
+from dryad.execution.transcript import transcript
 from dryad.foundation.tools import Permit
 from dryad.orchestration.evidence import AGAIN
 from dryad.orchestration.tasks import Task
@@ -21,7 +23,7 @@ from tasks._services import services
 
 @step("advance", shown_as="{member}: episode {episode.number}")
 async def advance(
-    member: str,  # noqa: ARG001 - names the member's own place in the journal
+    member: str,
     work: Task,
     agent: str,
     episode: Episode,
@@ -54,6 +56,9 @@ async def advance(
     )
     if in_force:
         await asyncio.to_thread(_tell, work, episode, end)
+    if isinstance(end, Done):
+        page = transcript(member, end.progress.messages)
+        await acreate_markdown_artifact(page, description=f"Transcript of {member}")
     return end
 
 

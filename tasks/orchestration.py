@@ -9,7 +9,7 @@ from prefect import get_client
 from prefect.artifacts import acreate_markdown_artifact
 
 from dryad.foundation.ids import RunId, TaskId, TenantId
-from dryad.orchestration.decision import Decision, Seat
+from dryad.orchestration.decision import Decision, Seat, sole_agent
 from dryad.orchestration.evidence import Rung, doubts
 from dryad.orchestration.findings import Finding, synthesise
 from dryad.orchestration.report import report
@@ -166,14 +166,19 @@ def judge(task: Task, case: Case) -> Task:
 def fail(task: Task, fault: str, refused: bool) -> Task:
     """End a task that a rule or a fault stopped, and close what is still asked about it.
 
-    One that somebody cancelled while this process worked stays as it ended.
+    One that somebody cancelled while this process worked stays as it ended. A fault counts against
+    the agent that did the task alone; of several nobody knows whose it was.
     """
     dryad = services()
     if (found := dryad.tasks.find(task.id)).ended:
         return found
     dryad.cases.cancel(task.id, reason=fault)
     dryad.forces.fail(task.id)
-    return dryad.tasks.finish(task.id, "refused" if refused else "failed", reason=fault)
+    ended = dryad.tasks.finish(task.id, "refused" if refused else "failed", reason=fault)
+    agent = sole_agent(dryad.decisions.of_task(task.tenant, task.id))
+    if agent and not refused:
+        dryad.agents.finished(task.tenant, agent, success=False, tokens=0)
+    return ended
 
 
 @step("report")

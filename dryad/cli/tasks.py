@@ -56,7 +56,7 @@ def run(
     with api(tenant) as client:
         task = client.post("api/v1/tasks", body)
         if wait:
-            task = _awaited(client, task)
+            task = awaited(client, task)
     if as_json:
         print_json(task)
     elif wait:
@@ -158,7 +158,8 @@ def read_object(file: Path) -> dict[str, Any]:
     return json.loads(json.dumps(value, default=str))
 
 
-def _awaited(client: Api, task: dict[str, Any]) -> dict[str, Any]:
+def awaited(client: Api, task: dict[str, Any]) -> dict[str, Any]:
+    """Return a task once it has ended; a person watching is told how it stands."""
     told = ""
     while task["status"] not in _ENDS:
         if task["status"] != told:

@@ -326,8 +326,8 @@ class Tools:
                 for grant in grants_for(session, tenant, agent, role)
                 if grant.expires is None or grant.expires > now
             }
-            newest = [versions_of(session, tenant, name)[0] for name in sorted(live)]
-        return [spec for spec in newest if spec.status == "active"]
+            newest = [versions_of(session, tenant, name)[:1] for name in sorted(live)]
+        return [spec for found in newest for spec in found if spec.status == "active"]
 
     # -- inside
 

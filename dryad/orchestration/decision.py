@@ -1,6 +1,6 @@
 """Who does a task: one agent, a task force, or a person first; with reasons a person can read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -116,6 +116,12 @@ def decide(plan: Plan, complexity: Complexity, tier: Tier, at: Situation) -> Dec
             },
         },
     )
+
+
+def sole_agent(decision: Mapping[str, Any] | None) -> str:
+    """Return the one agent that does a task by a recorded decision, or '' when several do."""
+    seats: Sequence[Mapping[str, Any]] = decision["seats"] if decision else ()
+    return str(seats[0]["agent"]) if len(seats) == 1 else ""
 
 
 def _asks(

@@ -70,8 +70,9 @@ class Pool:
         Raises:
             Unavailable: the rung cannot be started.
         """
-        while len(self._waiting) < self._size:
-            self._waiting.append(await self._rung.start())
+        if self._filling is not None and not self._filling.done():
+            await asyncio.shield(self._filling)
+        await self._top_up()
 
     async def close(self) -> None:
         """End the guests that wait."""
@@ -93,8 +94,12 @@ class Pool:
         if self._filling is None or self._filling.done():
             self._filling = asyncio.get_running_loop().create_task(self._fill())
 
+    async def _top_up(self) -> None:
+        while len(self._waiting) < self._size:
+            self._waiting.append(await self._rung.start())
+
     async def _fill(self) -> None:
         try:
-            await self.warm()
+            await self._top_up()
         except Unavailable:
             return  # whoever runs next starts its own guest, and is told why it cannot

@@ -66,6 +66,13 @@ async def test_a_guest_that_died_waiting_is_replaced(pool: Pool):
     assert (await pool.run(SandboxRequest(code="print('there')"))).stdout == "there\n"
 
 
+async def test_no_more_wait_than_were_asked_for(pool: Pool):
+    for _ in range(3):
+        await pool.run(SandboxRequest(code="pass"))
+        await pool.warm()  # while the refill is under way
+        assert len(guests()) == 2
+
+
 async def test_nothing_waits_after_the_end(sandbox: Sandbox):
     assert isinstance(sandbox, BubblewrapSandbox | NamespaceSandbox)
     before, pool = guests(), Pool(sandbox, size=3)
