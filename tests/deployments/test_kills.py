@@ -90,6 +90,8 @@ def test_runs_end_truthfully_and_leave_no_process_whatever_is_killed(
     for run, path in paths.items():
         if states[run].type == "COMPLETED":
             assert path.read_text()
+        else:
+            assert any(told in states[run].message for told in ("SIGKILL", "was killed"))
     pids = [int(path.read_text()) for path in paths.values() if path.exists() and path.read_text()]
     wait_for("the end of every process", lambda: not any(map(alive, pids)), seconds=10)
     assert any(state.type == "COMPLETED" for state in states.values())
