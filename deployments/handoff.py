@@ -17,6 +17,7 @@ import sys
 _PATIENCE_SECONDS = 60.0
 """How long a run waits for a pool that is there but takes nobody; it may still be importing."""
 _LOOK_EVERY_SECONDS = 0.5
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 _TOO_MUCH_MEMORY = 247
 """Prefect reports it as "terminated due to high memory usage"."""
 
@@ -46,7 +47,7 @@ def wait(connection: socket.socket, pid: int, memory: int) -> int:
         ended_by = signal.Signals(number)
         os.kill(pid, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _PASSED_ON:
         signal.signal(number, pass_on)
     connection.settimeout(_LOOK_EVERY_SECONDS)
     while os.getppid() == parent:
@@ -83,7 +84,8 @@ def main(address: str, memory: str, *cold: str) -> None:
         os.execv(cold[0], cold)  # noqa: S606 - a list of arguments, no shell
     status = wait(connection, pid, int(memory))
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL)
+        for number in _PASSED_ON:
+            signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status)
 

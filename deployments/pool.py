@@ -3,7 +3,8 @@
 `python -P -m deployments.pool ADDRESS SPARES`: the worker starts it, and again when it dies. It
 imports once and forks. Each forked process, a spare, waits at the socket ADDRESS for one run,
 carries it and ends: nothing of a run is left for the next. SIGHUP makes the pool begin anew with
-the code as it is then: runs at work don't notice, idle spares leave.
+the code as it is then: runs at work don't notice, idle spares leave. Linux only: elsewhere the ties
+between these processes would be missing.
 """
 
 import atexit
@@ -75,8 +76,7 @@ def preload() -> None:
     for name in LATE:
         importlib.import_module(name)
     anyio.run(anyio.sleep, 0)  # loads what runs its event loops
-    tasks = Path("/proc/self/task")  # what `threading` knows leaves native threads out
-    if (len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()) > 1:
+    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - `threading` misses native ones
         raise RuntimeError("an import started a thread: import that module inside a function")
     gc.collect()
     gc.freeze()  # or every collection in a child would copy what it shares with the others
@@ -112,8 +112,7 @@ def _reap(_number: int, _frame: FrameType | None) -> None:
 
 def _settle(pool: int) -> None:
     """Be a process of its own, but for its end."""
-    if sys.platform == "linux":
-        tether.tie(pool)
+    tether.tie(pool)
     for number in (signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
 
@@ -186,21 +185,17 @@ def carry(run: Run) -> NoReturn:
 
 
 def _die_with(connection: socket.socket) -> None:
-    """End when the other side of `connection` does, or a run would go on that nobody can reach."""
+    """Let the kernel kill this process when the other side of `connection` ends.
+
+    A thread that waits for that end would not do: while an extension or a regular expression holds
+    the interpreter, none runs.
+    """
     os.register_at_fork(after_in_child=connection.close)
-    if sys.platform == "linux":  # by the kernel, whatever this process is doing then
-        fcntl.fcntl(connection, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(connection, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(connection, fcntl.F_SETFL, os.O_ASYNC)
-        if select.select([connection], [], [], 0)[0]:
-            os._exit(1)
-    else:
-
-        def watch() -> None:
-            connection.recv(1)
-            os._exit(1)
-
-        threading.Thread(target=watch, daemon=True).start()
+    fcntl.fcntl(connection, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(connection, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(connection, fcntl.F_SETFL, os.O_ASYNC)
+    if select.select([connection], [], [], 0)[0]:  # it ended before the kernel was asked
+        os._exit(1)
 
 
 def _of(environment: Mapping[bytes, bytes], *prefixes: bytes) -> dict[bytes, bytes]:

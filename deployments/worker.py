@@ -161,7 +161,7 @@ class DryadWorker(ProcessWorker):
         command = [sys.executable, "-P", "-m", "deployments.pool", address, str(spares)]
         set_values = get_current_settings().to_environment_variables(exclude_unset=True)
         pause = 1.0
-        while spares:
+        while spares and sys.platform == "linux":
             self._pool = await asyncio.create_subprocess_exec(
                 *tied(command), env={**os.environ, **set_values}
             )

@@ -81,6 +81,7 @@ def test_a_killed_run_is_reported_crashed(
     os.kill(pid, signal.SIGKILL)
     wait_for("the report", lambda: runs.state(run).ended, seconds=20)
     assert runs.state(run).type == "CRASHED"
+    assert "SIGKILL" in runs.state(run).message
     assert standing.is_running()
 
 
