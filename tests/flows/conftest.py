@@ -1,6 +1,7 @@
 """A Prefect server in process, and an installation for flows to work in."""
 
 import gc
+import warnings
 from collections.abc import Generator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ def prefect_harness() -> Generator[None]:
     """Let flows of this session run against a server of their own."""
     with prefect_test_harness(server_startup_timeout=120):
         yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()  # connections that Prefect left open; after the last test they would be errors
 
 
 @pytest.fixture
@@ -37,6 +41,8 @@ def installation(
     services.tenants.create(TenantId("acme"), "Acme")
     yield services
     services.close()
+    if _services.runs.cache_info().currsize:
+        _services.runs().close()
     gc.collect()  # connections that Prefect left open, while tests here still let them pass
     for opened in (_services.services, _services.runs):
         opened.cache_clear()

@@ -84,16 +84,14 @@ async def test_one_agent_has_no_force_and_few_steps(house: Services):
     assert len([path for path in steps if "/model" not in path]) <= 12
 
 
-async def test_four_branches_take_hardly_longer_than_one(house: Services):
+async def test_four_branches_are_worked_on_at_the_same_time(house: Services):
     script(house, lambda _, __: "It is so.", seconds=2)
     begun = time.perf_counter()
-    await carry_out(house, "Explain leases.")
-    one = time.perf_counter() - begun
-    begun = time.perf_counter()
     _, found = await carry_out(house, BULLETS)
-    four = time.perf_counter() - begun
-    assert len(found["task"].result["work"]) == 4
-    assert four < 2 * one, (one, four)  # 1.6 on a quiet machine; `benchmarks/force.py` measures it
+    together = time.perf_counter() - begun
+    each = [work["seconds"] for work in found["task"].result["work"]]
+    assert len(each) == 4
+    assert together < sum(each), each
 
 
 async def test_a_force_tells_in_order_what_its_members_found(house: Services):
