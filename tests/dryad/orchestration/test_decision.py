@@ -1,6 +1,5 @@
 """A decision gives its reasons, follows what really is, and is kept once."""
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -152,17 +151,6 @@ def test_an_explanation_is_text_with_everything_that_was_weighed(house: House):
     ):
         assert line in told
     assert "{" not in told
-
-
-def test_a_decision_takes_less_than_twenty_milliseconds(house: House):
-    tasks = [house.submit(f"Explain leases {n}; calculate {n} * 7.") for n in range(60)]
-    taken: list[float] = []
-    for task in tasks:
-        begun = time.perf_counter()
-        house.orchestrator().decide(task)
-        taken.append(time.perf_counter() - begun)
-    # The promise is 20 ms on a quiet machine; `benchmarks/decide.py` measures it.
-    assert sorted(taken)[len(taken) // 2] < 0.060
 
 
 def test_an_older_decision_is_still_explained(house: House, database: Database):
