@@ -30,6 +30,9 @@ def hand_over(connection: socket.socket) -> int:
     """
     pairs = [name + b"=" + value for name, value in os.environb.items()]
     message = b"\0".join([os.fsencode(os.getcwd()), *pairs])  # noqa: PTH109 - pathlib takes 10 ms
+    # What lies in the queue of a pool that takes nobody would keep the streams open when we end.
+    if connection.recv(1) != b"?":
+        raise ConnectionAbortedError
     socket.send_fds(connection, [len(message).to_bytes(4, "big")], [0, 1, 2])
     connection.sendall(message)
     taken = connection.recv(4)

@@ -136,6 +136,7 @@ def _wait(listener: socket.socket, pool: socket.socket) -> Run:
 def _take(connection: socket.socket) -> Run | None:
     """Read a run; None when it wants an interpreter that started otherwise than this one."""
     connection.setblocking(True)
+    connection.send(b"?")
     size, streams, _, _ = socket.recv_fds(connection, 4, 3)
     with connection.makefile("rb") as stream:
         message = stream.read(int.from_bytes(size, "big"))

@@ -27,7 +27,7 @@ from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
 from prefect.logging import get_logger
 from prefect.settings import get_current_settings
-from prefect.states import Crashed
+from prefect.states import Cancelled, Crashed
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from deployments import handoff
@@ -122,7 +122,9 @@ class DryadWorker(ProcessWorker):
         flow_run: FlowRun = kwargs["flow_run"] if "flow_run" in kwargs else args[0]
         self._working.add(flow_run.id)
         try:
-            return await super().run(*args, **kwargs)
+            result = await super().run(*args, **kwargs)
+            await self._end_cancelling(flow_run)
+            return result
         finally:
             self._working.discard(flow_run.id)
             self._due.set()
@@ -143,6 +145,17 @@ class DryadWorker(ProcessWorker):
         loop.add_signal_handler(signal.SIGTERM, asked_to_stop)
         loop.add_signal_handler(signal.SIGINT, asked_to_stop)
         loop.add_signal_handler(signal.SIGHUP, asked_to_reload)
+
+    async def _end_cancelling(self, run: FlowRun) -> None:
+        """Report cancelled a run whose process has ended and that is still being cancelled.
+
+        Prefect misses a cancelling that comes in the moment the process starts; the process then
+        refuses to begin, and nobody would say so.
+        """
+        state = (await self.client.read_flow_run(run.id)).state
+        if state is not None and state.is_cancelling():
+            cancelled = Cancelled(message="cancelled before it began")
+            await self.client.set_flow_run_state(run.id, cancelled)
 
     async def _mourn(self) -> None:
         """Report crashed what the worker before this one carried: its processes died with it."""

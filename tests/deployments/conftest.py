@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -131,3 +132,12 @@ def spares(worker: psutil.Process) -> set[int]:
 def alive(pid: int) -> bool:
     """Whether a process has not ended."""
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def start_holding(runs: Runs, tmp_path: Path, seconds: float) -> tuple[str, int]:
+    """Start a busy run; return its id and the id of the process that carries it."""
+    path = tmp_path / "holder"
+    parameters = {"path": str(path), "seconds": seconds}
+    run = runs.start("hold-on/on-demand", parameters, name="hold", key=uuid4().hex)
+    wait_for("the run's process", lambda: path.exists() and path.read_text() != "")
+    return run, int(path.read_text())
