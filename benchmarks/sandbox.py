@@ -13,6 +13,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 from dryad.execution.sandbox import ladder
+from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
+from dryad.execution.sandbox.namespaces import NamespaceSandbox
+from dryad.execution.sandbox.pool import Pool
 from dryad.execution.sandbox.port import SandboxRequest
 
 ROUNDS = 40
@@ -50,10 +53,23 @@ async def compare(status: ladder.RungStatus) -> None:
         boxed = statistics.median(second[kind] for _, second in pairs)
         ratio = f"{boxed:.1f} ms, bare {plain:.1f} ms: {boxed / plain:.2f}x"
         print(f"{status.name:11} cold {label:4} {ratio}")
+    if isinstance(sandbox, BubblewrapSandbox | NamespaceSandbox):
+        await compare_pooled(Pool(sandbox, size=1))
     start = time.perf_counter()
     await asyncio.gather(*(sandbox.run(NOTHING) for _ in range(AT_ONCE)))
     each = (time.perf_counter() - start) / AT_ONCE * 1e3
     print(f"{status.name:11} {AT_ONCE} at once: {each:.1f} ms each")
+
+
+async def compare_pooled(pool: Pool) -> None:
+    """Measure a run whose guest waits already; starting the next one is not counted."""
+    pairs: list[tuple[float, float]] = []
+    for _ in range(ROUNDS):
+        await pool.warm()
+        pairs.append(((await measured(bare))[0], (await measured(lambda: pool.run(NOTHING)))[0]))
+    await pool.close()
+    plain, boxed = (statistics.median(pair[place] for pair in pairs) for place in (0, 1))
+    print(f"{pool.name:11} pooled wall {boxed:.1f} ms, bare {plain:.1f} ms: {boxed / plain:.2f}x")
 
 
 async def main() -> None:

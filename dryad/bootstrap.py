@@ -5,17 +5,24 @@ obeyed by every process, so that two processes never disagree about where the da
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Literal, cast
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from dryad.execution.agents import Agents
 from dryad.execution.catalogue import provision_catalogue
 from dryad.execution.coordinator import Coordinator
+from dryad.execution.mcp import McpServers, read_servers
 from dryad.execution.models.providers import ModelChoice, Models
+from dryad.execution.outside import Outside
 from dryad.execution.sandbox import ladder
+from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
+from dryad.execution.sandbox.namespaces import NamespaceSandbox
+from dryad.execution.sandbox.pool import Pool
 from dryad.execution.sandbox.port import Limits, RungName, Sandbox, SandboxRequest, SandboxResult
 from dryad.execution.scribe import Scribe
 from dryad.execution.toolbox import Toolbox
@@ -38,13 +45,17 @@ from dryad.memory.archivist import Archivist
 from dryad.memory.librarian import Librarian
 from dryad.memory.minilm import MiniLM
 from dryad.operations.health import Health
-from dryad.orchestration.decision import Decisions
+from dryad.orchestration.decisions import Decisions
 from dryad.orchestration.hybrid import HybridOrchestrator
+from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.task_force import TaskForces
 from dryad.orchestration.tasks import Tasks
+
+_USUAL_PORTS = (5432, 6379, 8001)
+"""PostgreSQL, Redis and Chroma, where their addresses name no port."""
 
 Rung = RungName | Literal["auto"]
 
@@ -186,6 +197,7 @@ class Services:
         return Models(
             ModelChoice(
                 provider=s.llm_provider,
+                fallbacks=() if "llm" in s.require_services else s.llm_fallbacks,
                 model=s.llm_model,
                 timeout=s.llm_timeout,
                 price=s.llm_price_usd_per_mtok,
@@ -203,16 +215,25 @@ class Services:
     def sandbox(self) -> Sandbox:
         """Where code of agents runs: the rung chosen when the installation started."""
         recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
-        return ladder.choose(cast("Rung", recorded))
+        chosen = ladder.choose(cast("Rung", recorded))
+        if not isinstance(chosen, BubblewrapSandbox | NamespaceSandbox):
+            return chosen
+        pool = Pool(chosen)
+        self._closing.append(lambda: _in_a_loop(pool.close))
+        return pool
 
     @cached_property
     def toolbox(self) -> Toolbox:
         """What the built-in tools really do."""
+        outside = Outside(own_ports=_own_ports(self.settings))
         return Toolbox(
             search=self.librarian,
+            shelve=self.librarian.shelve,
             run_code=self._run_code,
             workspaces=self.settings.home / "workspaces",
             mailbox=self.settings.home / "mailbox",
+            outside=outside,
+            mcp=McpServers(read_servers(self.settings.home / "mcp.json"), outside),
             clock=self.clock,
         )
 
@@ -269,6 +290,11 @@ class Services:
         return Decisions(self.database, self.audit, clock=self.clock)
 
     @cached_property
+    def recalibrations(self) -> Recalibrations:
+        """Correct scores by a tenant's own labels."""
+        return Recalibrations(self.decisions, self.tasks, self.policies)
+
+    @cached_property
     def forces(self) -> TaskForces:
         """Task forces."""
         return TaskForces(self.database, clock=self.clock)
@@ -289,7 +315,13 @@ class Services:
     def orchestrator(self) -> HybridOrchestrator:
         """Routes a task."""
         return HybridOrchestrator(
-            self.agents, self.tools, self.policies, self.stops, self.decisions
+            self.agents,
+            self.tools,
+            self.policies,
+            self.stops,
+            self.decisions,
+            tokens=None if self.models.degraded else self.settings.max_tokens,
+            language=None if self.models.degraded else self.models.model_for,
         )
 
     # -- operations
@@ -300,8 +332,24 @@ class Services:
         return Health(self.database, self.clock)
 
 
+def _in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do async work to its end from anywhere, in a loop or not."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(work())).result()
+
+
 def _told(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
+
+
+def _own_ports(settings: Settings) -> frozenset[int]:
+    """Return the ports of the installation's own servers: no tool reaches those."""
+    secrets = (settings.database_url, settings.redis_url)
+    addresses = [secret.get_secret_value() for secret in secrets if secret is not None]
+    addresses += [settings.prefect_url, settings.dryad_url, settings.chroma]
+    named = {urlsplit(address).port for address in addresses if "://" in address}
+    usual = {settings.api_port, settings.prefect_port, *_USUAL_PORTS}
+    return frozenset(usual | {port for port in named if port is not None})
 
 
 def _embedder(settings: Settings) -> MiniLM | None:

@@ -15,10 +15,12 @@ from dryad.execution.episodes import Asks, Done, Episode, Verdict
 from dryad.foundation.errors import DryadError, InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import RunId
 from dryad.orchestration.decision import Decision, Seat
+from dryad.orchestration.evidence import AGAIN, Rung, climb, doubts, second_seats
 from dryad.orchestration.findings import Finding
 from dryad.orchestration.hybrid import (
     Known,
     call_question,
+    evidence_question,
     patience,
     plan_question,
     prompt,
@@ -40,7 +42,7 @@ from tasks.orchestration import (
     supersede,
 )
 
-CONTRACT = 1
+CONTRACT = 2
 """Raised whenever the order, the keys or the stored types of the steps below change: a run that
 waited under another number ends Superseded instead of reading its journal wrongly."""
 
@@ -65,6 +67,8 @@ class Briefing:
     run: RunId
     known: Known
     findings: dict[str, Finding] = field(default_factory=dict[str, Finding])
+    objections: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Why an earlier answer to the same part was not accepted, by who does it over."""
 
 
 def _run_name() -> str:
@@ -96,9 +100,18 @@ async def _handle(task: Task, run: RunId) -> Task:
             case = await ask(plan_question(task, run, decision), seconds=patience(task))
             if not case.allows:
                 return await judge(task, case)
-        findings = await _work(task, run, decision)
+        brief = await _work(task, run, decision)
+        ladder = await _check(task, decision, brief)
+        if ladder and ladder[-1].step == "a person":
+            case = await ask(
+                evidence_question(task, run, list(brief.findings.values()), ladder),
+                seconds=patience(task),
+            )
+            if not case.allows:
+                return await judge(task, case)
+        findings = [brief.findings[seat.member] for seat in decision.seats]
         await remember(task, findings)
-        return await conclude(task, findings)
+        return await conclude(task, findings, ladder)
     except DryadError as fault:
         ended = await fail(task, fault.message, isinstance(fault, Refused))
         if ended.status == "failed":
@@ -106,10 +119,10 @@ async def _handle(task: Task, run: RunId) -> Task:
         return ended
 
 
-async def _work(task: Task, run: RunId, decision: Decision) -> list[Finding]:
+async def _work(task: Task, run: RunId, decision: Decision) -> Briefing:
     """Let each seat work once those it waits for are done; the others work side by side."""
     if len(decision.seats) > 1:
-        await assemble(task, decision)
+        await assemble(task, decision, [], [])
     brief = Briefing(run, await recall(task))
     while len(brief.findings) < len(decision.seats):
         ready = [
@@ -118,7 +131,37 @@ async def _work(task: Task, run: RunId, decision: Decision) -> list[Finding]:
             if seat.member not in brief.findings and brief.findings.keys() >= set(seat.after)
         ]
         brief.findings.update(await _wave(task, decision, ready, brief))
-    return [brief.findings[seat.member] for seat in decision.seats]
+    return brief
+
+
+async def _check(task: Task, decision: Decision, brief: Briefing) -> list[Rung]:
+    """Let what is in doubt be done over by another agent; what stays in doubt is for a person.
+
+    Returns:
+        The rungs climbed; the last is a person's when one has to be asked. None when all is well.
+    """
+    doubted = [found for found in brief.findings.values() if doubts(found)]
+    if not doubted:
+        return []
+    again = second_seats(decision, doubted)
+    await assemble(task, decision, again, doubted)
+    for seat in again:
+        brief.objections[seat.member] = doubts(brief.findings[seat.member.removesuffix(AGAIN)])
+    second = await _wave(_spent(task, brief), decision, again, brief)
+    ladder = climb(doubted, second)
+    taken = {rung.member for rung in ladder if rung.outcome == "accepted"}
+    brief.findings.update((member, second[f"{member}{AGAIN}"]) for member in taken)
+    return ladder
+
+
+def _spent(task: Task, brief: Briefing) -> Task:
+    """Return the task with what its members used so far: the rest is for those who come after."""
+    used = [found.done.usage for found in brief.findings.values()]
+    return replace(
+        task,
+        tokens=task.tokens + sum(usage.tokens for usage in used),
+        cost_usd=task.cost_usd + float(sum(usage.cost_usd for usage in used)),
+    )
 
 
 async def _wave(
@@ -128,6 +171,8 @@ async def _wave(
 
     What they ask is asked one after another in this body, for a run has one open form.
     """
+    sharing = len(brief.objections) or len(decision.seats)
+    in_force = sharing > 1 or bool(brief.objections)
     episodes = {
         seat: Episode(
             run=brief.run,
@@ -135,14 +180,19 @@ async def _wave(
             number=1,
             instructions=brief.known.text,
             untrusted=brief.known.untrusted,
-            prompt=prompt(decision, seat, [brief.findings[earlier] for earlier in seat.after]),
+            prompt=prompt(
+                decision,
+                seat,
+                [brief.findings[earlier] for earlier in seat.after],
+                brief.objections.get(seat.member, ()),
+            ),
         )
         for seat in seats
     }
     done: dict[str, Finding] = {}
     while episodes:
         ends = await _together(
-            advance(seat.member, task, seat.agent, episode, len(decision.seats))
+            advance(seat.member, task, seat.agent, episode, sharing=sharing, in_force=in_force)
             for seat, episode in episodes.items()
         )
         following: dict[Seat, Episode] = {}

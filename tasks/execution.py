@@ -1,16 +1,20 @@
 """Level 1 as steps of a run: one episode of one agent, and each tool call it makes."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
 
 from dryad.execution.agent_loop import advance as advance_agent
 from dryad.execution.episodes import Asks, Done, Episode, Limits, Usage
 from dryad.execution.steps import RunSteps
 from dryad.execution.tool_calls import ToolOutcome
 from dryad.execution.toolbox import Errand, GrantedTools
+from dryad.execution.transcript import transcript
 from dryad.foundation.tools import Permit
+from dryad.orchestration.evidence import AGAIN
 from dryad.orchestration.tasks import Task
 from tasks._journal import carried_run, step
 from tasks._policy import PLAIN
@@ -19,21 +23,26 @@ from tasks._services import services
 
 @step("advance", shown_as="{member}: episode {episode.number}")
 async def advance(
-    member: str,  # noqa: ARG001 - names the member's own place in the journal
+    member: str,
     work: Task,
     agent: str,
     episode: Episode,
-    seats: int,
+    *,
+    sharing: int,
+    in_force: bool,
 ) -> Done | Asks:
     """Let one agent work until it is done or asks; see `agent_loop.advance`.
 
-    The budget of the task is shared out evenly among its `seats`, so all together never pass it.
+    What is left of the task's budget is shared out evenly among those `sharing` it, so all together
+    never pass it. In a task force what a member finds, asks and is told stands in the log.
     """
     dryad, run = services(), carried_run()
     who = dryad.agents.get(work.tenant, agent)
     told = f"{who.instructions}\n\nWhat is known already:\n{episode.instructions}"
-    return await advance_agent(
-        replace(episode, instructions=told, limits=_share(work, seats)),
+    if in_force:
+        await asyncio.to_thread(_hear, work, episode)
+    end = await advance_agent(
+        replace(episode, instructions=told, limits=_share(work, sharing)),
         model=dryad.models.model_for(work.tenant, who),
         tools=ShownTools(
             dryad.tools,
@@ -45,14 +54,40 @@ async def advance(
         steps=RunSteps(dryad.journal, run.lease, spend=dryad.cases.spend),
         guard=Guard(work, who.id),
     )
+    if in_force:
+        await asyncio.to_thread(_tell, work, episode, end)
+    if isinstance(end, Done):
+        page = transcript(member, end.progress.messages)
+        await acreate_markdown_artifact(page, description=f"Transcript of {member}")
+    return end
 
 
-def _share(work: Task, seats: int) -> Limits:
+def _hear(work: Task, episode: Episode) -> None:
+    """Put what a person answered into the log of the task force."""
+    for verdict in episode.verdicts.values():
+        said = {"case": verdict.case, "decision": verdict.decision, "reason": verdict.reason}
+        services().forces.say(work.id, episode.member, "answer", said, turn=f"case {verdict.case}")
+
+
+def _tell(work: Task, episode: Episode, end: Done | Asks) -> None:
+    """Put what a member found, or asks, into the log of the task force."""
+    say, turn = services().forces.say, f"episode {episode.number}"
+    if isinstance(end, Asks):
+        asked = {"tools": [question.tool for question in end.questions]}
+        say(work.id, episode.member, "question", asked, turn=turn)
+    else:
+        kind = "refinement" if episode.member.endswith(AGAIN) else "proposal"
+        say(work.id, episode.member, kind, {"text": end.output or end.reason}, turn="end")
+
+
+def _share(work: Task, sharing: int) -> Limits:
     settings, budget = services().settings, work.budget
+    tokens = int(budget.get("tokens", settings.max_tokens)) - work.tokens
+    cost = Decimal(str(budget.get("cost_usd", settings.max_cost_usd))) - Decimal(str(work.cost_usd))
     return Limits(
         steps=settings.max_steps,
-        tokens=int(budget.get("tokens", settings.max_tokens)) // seats,
-        cost_usd=Decimal(str(budget.get("cost_usd", settings.max_cost_usd))) / seats,
+        tokens=max(0, tokens) // sharing,
+        cost_usd=max(Decimal(0), cost) / sharing,
         seconds=settings.max_run_time.total_seconds(),
     )
 

@@ -9,11 +9,13 @@ from prefect import get_client
 from prefect.artifacts import acreate_markdown_artifact
 
 from dryad.foundation.ids import RunId, TaskId, TenantId
-from dryad.orchestration.decision import Decision
+from dryad.orchestration.decision import Decision, Seat, sole_agent
+from dryad.orchestration.evidence import Rung, doubts
 from dryad.orchestration.findings import Finding, synthesise
 from dryad.orchestration.report import report
 from dryad.orchestration.requests import Request
 from dryad.orchestration.review.questions import Case, Question
+from dryad.orchestration.task_force import COORDINATOR, roles
 from dryad.orchestration.tasks import Task
 from tasks._journal import carried_run, step
 from tasks._services import services
@@ -61,7 +63,11 @@ def _begun(task: Task) -> Task:
 @step("decide")
 def decide(task: Task) -> Decision:
     """Plan, score and route the task; see `HybridOrchestrator.decide`."""
-    return services().orchestrator.decide(task)
+    chosen = services().orchestrator.decide(task)
+    planner = chosen.details["planner"]
+    if planner["tokens"]:
+        services().tasks.usage(task.id, tokens=planner["tokens"], cost_usd=planner["cost_usd"])
+    return chosen
 
 
 @step("question", shown_as="question-{member}", recorded=lambda case: case.verdict is not None)
@@ -78,6 +84,7 @@ async def settle_case(
     await asyncio.to_thread(
         dryad.tasks.set_status, question.task, "waiting" if waiting else "running"
     )
+    await asyncio.to_thread(dryad.forces.pause, question.task, waits=waiting)
     await _tag(question.tenant, question.task, waiting=waiting)
     return case
 
@@ -91,31 +98,42 @@ async def _tag(tenant: TenantId, task: TaskId, *, waiting: bool = False) -> None
 
 
 @step("assemble")
-def assemble(task: Task, decision: Decision) -> str:
-    """Seat a task force when several agents work; return its id, or ''."""
-    if len(decision.seats) < 2:
-        return ""
-    return services().forces.assemble(task.tenant, task.id, task.text, decision.seats)
+def assemble(task: Task, decision: Decision, joining: list[Seat], doubted: list[Finding]) -> str:
+    """Seat members of a task force, and tell those in doubt why; return the force's id."""
+    forces = services().forces
+    named = roles(decision)
+    force = forces.assemble(
+        task.tenant, task.id, task.text, [*decision.seats, *joining], roles=named
+    )
+    for finding in doubted:
+        member = finding.seat.member
+        forces.say(task.id, member, "proposal", {"text": finding.text}, turn="end")
+        critique = {"of": member, "doubts": list(doubts(finding))}
+        forces.say(task.id, COORDINATOR, "critique", critique, turn=member)
+    return force
 
 
 @step("conclude")
-def conclude(task: Task, findings: list[Finding]) -> Task:
+def conclude(task: Task, findings: list[Finding], ladder: list[Rung]) -> Task:
     """Write down the answer, once; a member that was stopped makes the task stop too."""
     dryad = services()
     if (ended := dryad.tasks.find(task.id)).ended:
         return ended  # a process died after it had written this down
-    dryad.forces.resolve(task.id, [(f.seat.member, f.to_json()) for f in findings])
+    climbed = [rung.to_json() for rung in ladder]
+    dryad.forces.resolve(task.id, {"members": [f.seat.member for f in findings], "ladder": climbed})
     stopped = [finding for finding in findings if finding.done.status == "stopped"]
     with dryad.database.transaction() as session:
         for finding in findings:
             usage = finding.done.usage
             cost = float(usage.cost_usd)
             dryad.tasks.usage(task.id, tokens=usage.tokens, cost_usd=cost, session=session)
+        for rung in ladder:
+            dryad.tasks.usage(task.id, tokens=rung.tokens, cost_usd=rung.cost_usd, session=session)
         ended = dryad.tasks.finish(
             task.id,
             "refused" if stopped else "done",
             reason=stopped[0].done.reason if stopped else "",
-            result=synthesise(findings),
+            result=synthesise(findings, climbed),
             session=session,
         )
     for finding in findings:
@@ -125,6 +143,9 @@ def conclude(task: Task, findings: list[Finding]) -> Task:
             success=finding.done.status == "done",
             tokens=finding.done.usage.tokens,
         )
+    for rung in ladder:
+        if rung.outcome == "accepted":  # the other agent did what this one could not
+            dryad.agents.finished(task.tenant, rung.agent, success=False, tokens=rung.tokens)
     return ended
 
 
@@ -145,14 +166,19 @@ def judge(task: Task, case: Case) -> Task:
 def fail(task: Task, fault: str, refused: bool) -> Task:
     """End a task that a rule or a fault stopped, and close what is still asked about it.
 
-    One that somebody cancelled while this process worked stays as it ended.
+    One that somebody cancelled while this process worked stays as it ended. A fault counts against
+    the agent that did the task alone; of several nobody knows whose it was.
     """
     dryad = services()
     if (found := dryad.tasks.find(task.id)).ended:
         return found
     dryad.cases.cancel(task.id, reason=fault)
     dryad.forces.fail(task.id)
-    return dryad.tasks.finish(task.id, "refused" if refused else "failed", reason=fault)
+    ended = dryad.tasks.finish(task.id, "refused" if refused else "failed", reason=fault)
+    agent = sole_agent(dryad.decisions.of_task(task.tenant, task.id))
+    if agent and not refused:
+        dryad.agents.finished(task.tenant, agent, success=False, tokens=0)
+    return ended
 
 
 @step("report")
@@ -164,7 +190,8 @@ async def publish_report(task: Task) -> None:
     dryad = services()
     decision = await asyncio.to_thread(dryad.decisions.of_task, task.tenant, task.id)
     cases = await asyncio.to_thread(dryad.cases.of_task, task.tenant, task.id)
-    await acreate_markdown_artifact(report(task, decision, cases), description="Report")
+    force = await asyncio.to_thread(dryad.forces.of_task, task.id)
+    await acreate_markdown_artifact(report(task, decision, cases, force), description="Report")
 
 
 @step("supersede")

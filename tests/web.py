@@ -19,6 +19,8 @@ class Received:
     headers: Message
     """Names in any case."""
     body: Any
+    """As JSON; None when there was none."""
+    method: str = "POST"
 
 
 @dataclass
@@ -40,7 +42,8 @@ def serve(answer: Answer) -> Generator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-            received = Received(self.path, self.headers, json.loads(body))
+            said = json.loads(body) if body else None
+            received = Received(self.path, self.headers, said, self.command)
             with lock:
                 server.received.append(received)
                 number = len(server.received)
@@ -48,6 +51,8 @@ def serve(answer: Answer) -> Generator[Server]:
                 answer(self, received, number)
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
+
+        do_GET = do_PUT = do_DELETE = do_POST  # noqa: N815 - the library's names
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -69,7 +74,7 @@ def serve(answer: Answer) -> Generator[Server]:
 def reply(
     handler: BaseHTTPRequestHandler,
     status: int,
-    body: bytes | dict[str, Any] = b"",
+    body: bytes | dict[str, Any] | list[Any] = b"",
     **headers: str,
 ) -> None:
     """Send one whole answer."""

@@ -1,7 +1,7 @@
 """Every knob: name, default, limits, meaning."""
 
 from datetime import timedelta
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from pydantic.fields import FieldInfo
 
@@ -51,12 +51,14 @@ def _names(field: str) -> str:
 
 
 def _default(value: object) -> str:
-    return "—" if value is None or value == frozenset() else f"`{_plain(value)}`"
+    return "—" if value in (None, frozenset(), ()) else f"`{_plain(value)}`"
 
 
 def _plain(value: object) -> str:
     if isinstance(value, timedelta):
         return _duration(value)
+    if isinstance(value, tuple):
+        return ",".join(map(str, cast("tuple[object, ...]", value)))
     if isinstance(value, frozenset | list):
         return ",".join(sorted(map(str, value)))
     return str(value)
@@ -85,7 +87,7 @@ def type_name(annotation: Any) -> str:
     arguments = [item for item in get_args(annotation) if item is not type(None)]
     if arguments and all(isinstance(item, str) for item in arguments):
         return " | ".join(f"`{item}`" for item in arguments)
-    if getattr(annotation, "__origin__", None) in {frozenset, list}:
+    if getattr(annotation, "__origin__", None) in {frozenset, list, tuple}:
         return f"list of {type_name(arguments[0])}"
     if arguments:
         return type_name(arguments[0])

@@ -23,9 +23,15 @@ def _object(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _large(value: dict[str, Any]) -> dict[str, Any]:
+    screen_object(value, "the document", most_bytes=4_000_000, most_depth=60)
+    return value
+
+
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(plain_text)]
 Prose = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(plain_text)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_object)]
+LargeObject = Annotated[dict[str, Any], AfterValidator(_large)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$")]
 
 Ref = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]

@@ -6,7 +6,10 @@ import typer
 
 from dryad.cli.client import api
 from dryad.cli.output import Json, ListGroup, Tenant, group, print_fields, print_rows, say
-from dryad.cli.tasks import json_object
+from dryad.cli.tasks import awaited, json_object
+
+PROBE = "Say in one sentence that you are ready."
+"""What an agent is asked to show that it works."""
 
 app = group("Who does the work.", ListGroup)
 
@@ -52,6 +55,18 @@ def register(
         made = client.post("api/v1/agents", body)
     print_fields(made, as_json=as_json)
     say(f"let it call a tool with `dryad tools grant {agent} TOOL`")
+
+
+@app.command()
+def probe(agent: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
+    """Give an agent a small task and wait; how it ends counts towards its health and rank."""
+    body = {"text": PROBE, "agent": agent}
+    with api(tenant) as client:
+        task = awaited(client, client.post("api/v1/tasks", body))
+        found = client.get(f"api/v1/agents/{agent}")
+    print_fields({"probe": task["status"], "reason": task["reason"], **found}, as_json=as_json)
+    if task["status"] != "done":
+        raise typer.Exit(1)
 
 
 @app.command("set-status")

@@ -5,7 +5,17 @@ from typing import Annotated
 import typer
 
 from dryad.cli.client import api
-from dryad.cli.output import Json, ListGroup, Tenant, group, print_fields, print_rows
+from dryad.cli.output import (
+    Json,
+    ListGroup,
+    Tenant,
+    group,
+    print_fields,
+    print_json,
+    print_rows,
+    print_text,
+)
+from dryad.orchestration.explanation import explain
 
 app = group("Who does a task, and why.", ListGroup)
 
@@ -30,6 +40,17 @@ def show(
     tenant: Tenant = "",
     as_json: Json = False,
 ) -> None:
-    """Show one decision with its reasons and what would have changed it."""
+    """Explain one decision: why it was taken, and what would have changed it."""
     with api(tenant) as client:
-        print_fields(client.get(f"api/v1/decisions/{decision}"), as_json=as_json)
+        found = client.get(f"api/v1/decisions/{decision}")
+    if as_json:
+        print_json(found)
+    else:
+        print_text(explain(found))
+
+
+@app.command()
+def statistics(*, tenant: Tenant = "", as_json: Json = False) -> None:
+    """Add decisions up: by route, how often a person decided otherwise, how often they regret."""
+    with api(tenant) as client:
+        print_fields(client.get("api/v1/decisions/statistics"), as_json=as_json)

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("tasks.run", "Submit a task."),
     "tasks": ("tasks", "List, show and cancel tasks."),
     "decisions": ("decisions", "Who does a task, and why."),
+    "orchestration": ("orchestration", "Train, measure and correct the complexity score."),
     "inbox": ("review.inbox", "List the questions that wait for a person."),
     "answer": ("review.answer", "Answer a question, once and for good."),
     "agents": ("agents", "Who does the work."),

@@ -30,7 +30,9 @@ app = group("What agents can find and cite.")
 
 @app.command()
 def ingest(
-    path: Annotated[Path, typer.Argument(help="A file, or a directory with all below it.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files, and directories with all below them.")
+    ],
     *,
     category: Annotated[str, typer.Option()] = "documents",
     trusted: Annotated[
@@ -43,18 +45,21 @@ def ingest(
     from dryad.memory.ingest import Source, batches, survey  # noqa: PLC0415 - numpy behind it
     from dryad.memory.ingest import ingest as shelve  # noqa: PLC0415
 
-    source = Source(
-        str(path.absolute()), category, "trusted" if trusted else "untrusted", name=path.name
-    )
-    found = survey(source)
-    outcomes = list(found.skipped)
+    provenance = "trusted" if trusted else "untrusted"
+    sources = [Source(str(p.absolute()), category, provenance, name=p.name) for p in paths]
+    surveys = [survey(source) for source in sources]  # a path that is not there, before anything
+    outcomes = [skipped for found in surveys for skipped in found.skipped]
+    total = len(outcomes) + sum(len(found.candidates) for found in surveys)
     with api(tenant) as client:
         # It only shelves; here the shelf is at the other end of the API.
         shelf = cast("Librarian", RemoteShelf(client))
-        for batch in batches(found.candidates):
-            outcomes += shelve(shelf, TenantId(tenant), source, root=found.root, candidates=batch)
-            if talkative():
-                say(f"{len(outcomes)} of {len(found.candidates) + len(found.skipped)}")
+        for source, found in zip(sources, surveys, strict=True):
+            for batch in batches(found.candidates):
+                outcomes += shelve(
+                    shelf, TenantId(tenant), source, root=found.root, candidates=batch
+                )
+                if talkative():
+                    say(f"{len(outcomes)} of {total}")
     rows = [asdict(outcome) for outcome in sorted(outcomes, key=lambda outcome: outcome.path)]
     print_rows(rows, ("path", "outcome", "passages", "reason"), as_json=as_json)
     if all(row["outcome"] == "skipped" for row in rows):

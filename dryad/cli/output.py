@@ -1,6 +1,7 @@
 """What commands print: data on stdout, as a table or as JSON; talk on stderr."""
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,10 @@ def talkative() -> bool:
     return sys.stderr.isatty()
 
 
+_MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)$")
+"""A moment as the API writes it; a person needs no microseconds."""
+
+
 def print_json(data: Any) -> None:
     """Print data for a program."""
     sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
@@ -96,7 +101,7 @@ def print_fields(data: Row, *, as_json: bool) -> None:
 def cell(value: Any, *, most: int = 60) -> str:
     """Return a value as one short line."""
     if isinstance(value, str):
-        text = value
+        text = _MOMENT.sub(r"\1 \2Z", value)
     elif value is None:
         text = ""
     elif isinstance(value, list) and all(isinstance(item, str) for item in value):  # pyright: ignore[reportUnknownVariableType]

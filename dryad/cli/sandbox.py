@@ -42,6 +42,10 @@ def status(*, as_json: Json = False) -> None:
 def run(
     file: Annotated[Path, typer.Argument(help="A .py or .sh file.", exists=True, dir_okay=False)],
     *,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(help="Put beside the script, by its own name.", exists=True, dir_okay=False),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Put the files it made below this directory.")
     ] = None,
@@ -57,7 +61,8 @@ def run(
         wall_seconds=seconds, cpu_seconds=seconds, memory_bytes=settings.sandbox_memory_bytes
     )
     language = "shell" if file.suffix == ".sh" else "python"
-    request = SandboxRequest(code=file.read_text(), language=language, limits=limits)
+    beside = {path.name: path.read_bytes() for path in files or ()}
+    request = SandboxRequest(code=file.read_text(), language=language, files=beside, limits=limits)
     result = asyncio.run(choose_sandbox(settings).run(request))
     if out is not None:
         for name, content in result.files.items():

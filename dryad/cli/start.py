@@ -107,7 +107,8 @@ def _reporter(settings: Settings, *, as_json: bool) -> "Callable[[Progress], Non
             say(f"ready after {progress.seconds} s")
             _say_where(settings)
         elif progress.seconds is not None and talkative():
-            say(f"  {progress.seconds:6.1f} s  {progress.step}  {progress.detail}".rstrip())
+            detail = progress.detail.replace("\n", f"\n{'':12}{'':{len(progress.step)}}")
+            say(f"  {progress.seconds:6.1f} s  {progress.step}  {detail}".rstrip())
         elif progress.step == "demo" and progress.detail:
             say(progress.detail)
 

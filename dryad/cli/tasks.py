@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -55,7 +56,7 @@ def run(
     with api(tenant) as client:
         task = client.post("api/v1/tasks", body)
         if wait:
-            task = _awaited(client, task)
+            task = awaited(client, task)
     if as_json:
         print_json(task)
     elif wait:
@@ -100,8 +101,12 @@ def show(task: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
             print_text(f"  · {reason}")
     for case in cases:
         print_text(f"\nquestion #{case['id']} ({case['status']}): {case['title']}")
+        if verdict := case["verdict"]:
+            said = f"{verdict['decision']} by {verdict['by']} (via {verdict['via']})"
+            print_text(f"  · {said}: {verdict['reason']}")
     if result:
-        print_text(f"\n{result['answer']}")
+        print_text("")
+        _print_result(result)
 
 
 @app.command()
@@ -136,7 +141,25 @@ def json_object(text: str, option: str) -> dict[str, Any]:
     return value  # pyright: ignore[reportUnknownVariableType] - JSON
 
 
-def _awaited(client: Api, task: dict[str, Any]) -> dict[str, Any]:
+def read_object(file: Path) -> dict[str, Any]:
+    """Read a JSON or YAML file that holds one object.
+
+    Raises:
+        InvalidRequest: it holds something else.
+    """
+    import yaml  # noqa: PLC0415 - slow, and few commands read files
+
+    try:
+        value = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{file} is neither JSON nor YAML") from error
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{file} must hold one object")
+    return json.loads(json.dumps(value, default=str))
+
+
+def awaited(client: Api, task: dict[str, Any]) -> dict[str, Any]:
+    """Return a task once it has ended; a person watching is told how it stands."""
     told = ""
     while task["status"] not in _ENDS:
         if task["status"] != told:
@@ -152,6 +175,18 @@ def _awaited(client: Api, task: dict[str, Any]) -> dict[str, Any]:
 
 def _print_end(task: dict[str, Any]) -> None:
     if task["status"] == "done":
-        print_text(str(task["result"]["answer"]))
+        _print_result(task["result"])
     else:
         say(f"{task['id']} ended {task['status']}: {task['reason']}")
+
+
+def _print_result(result: dict[str, Any]) -> None:
+    """Print an answer with the sources its numbers name."""
+    print_text(result["answer"])
+    if result["citations"]:
+        print_text("")
+    for number, source in enumerate(result["citations"], start=1):
+        where = f"{source['origin']}, characters {source['start']} to {source['stop']}"
+        print_text(f"[{number}] {source['title']}, {where} ({source['provenance']})")
+    if result["degraded"]:
+        say(f"degraded: {result['degraded']}")

@@ -1,12 +1,23 @@
 """`dryad tools`: what agents may call, and who was granted what."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dryad.cli.client import api
-from dryad.cli.output import Json, ListGroup, Tenant, group, print_fields, print_rows, say
-from dryad.cli.tasks import json_object
+from dryad.cli.output import (
+    Json,
+    ListGroup,
+    Tenant,
+    group,
+    print_fields,
+    print_json,
+    print_rows,
+    say,
+)
+from dryad.cli.tasks import json_object, read_object
+from dryad.foundation.errors import InvalidRequest
 
 app = group("What agents may call, and who was granted what.", ListGroup)
 
@@ -85,6 +96,92 @@ def revoke(principal: str, tool: str, *, role: Role = False, tenant: Tenant = ""
     say(f"{principal} may no longer call {tool}")
 
 
+@app.command()
+def register(
+    file: Annotated[
+        Path, typer.Argument(help="The tool as JSON or YAML.", exists=True, dir_okay=False)
+    ],
+    *,
+    code: Annotated[
+        Path | None, typer.Option(help="The Python program of a script tool.", exists=True)
+    ] = None,
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Add a version of a tool; nobody may call it until it is granted."""
+    body = read_object(file)
+    if code is not None:
+        config = {**body.get("config", {}), "code": code.read_text()}
+        body = {"kind": "script", **body, "config": config}
+    with api(tenant) as client:
+        print_fields(client.post("api/v1/tools", body), as_json=as_json)
+
+
+@app.command("import")
+def import_document(
+    file: Annotated[
+        Path, typer.Argument(help="An OpenAPI 3 document.", exists=True, dir_okay=False)
+    ],
+    *,
+    base: Annotated[str, typer.Option(show_default="the document's server")] = "",
+    only: Annotated[list[str] | None, typer.Option(help="Only this operation.")] = None,
+    tier: Annotated[list[str] | None, typer.Option(help="OPERATION=TIER")] = None,
+    header: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, never shown.")] = None,
+    private: Annotated[
+        list[str] | None, typer.Option(help="A host of a private network it may reach.")
+    ] = None,
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Make each operation of an OpenAPI document a tool."""
+    body = {
+        "document": read_object(file),
+        "base": base,
+        "only": only or [],
+        "tiers": _pairs(tier, "--tier"),
+        "headers": _pairs(header, "--header"),
+        "private_hosts": private or [],
+    }
+    with api(tenant) as client:
+        made = client.post("api/v1/tools/import", body)
+    if as_json:
+        print_json(made)
+    else:
+        print_rows(made["tools"], ("name", "version", "tier", "description"), as_json=False)
+    for name, reason in made["left_out"].items():
+        say(f"left out {name}: {reason}")
+
+
+@app.command()
+def discover(
+    server: Annotated[str, typer.Argument(help="Its name in `mcp.json` in the home.")],
+    *,
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Look what an MCP server has; each tool waits for a tier from a person."""
+    with api(tenant) as client:
+        found = client.post("api/v1/tools/discover", {"server": server})["items"]
+    columns = ("name", "version", "tier", "status", "description")
+    print_rows(found, columns, as_json=as_json)
+
+
+@app.command()
+def classify(
+    tool: str,
+    version: str,
+    tier: Annotated[
+        str, typer.Argument(help="read, reversible, irreversible, external or authority.")
+    ],
+    *,
+    tenant: Tenant = "",
+) -> None:
+    """Say how risky a discovered tool is; only then may it be called."""
+    with api(tenant) as client:
+        client.put(f"api/v1/tools/{tool}/{version}/tier", {"tier": tier})
+    say(f"tool {tool} {version} is of tier {tier}; next: `dryad tools grant AGENT {tool}`")
+
+
 @app.command("set-status")
 def set_status(
     tool: str,
@@ -113,3 +210,11 @@ def configure(
         version = version or client.get(f"api/v1/tools/{tool}")["version"]
         client.put(f"api/v1/tools/{tool}/{version}/config", body)
     say(f"tool {tool} {version} is configured")
+
+
+def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given or ()]
+    for name, separator, _ in pairs:
+        if not name or not separator:
+            raise InvalidRequest(f"{option} wants NAME=VALUE")
+    return {name: value for name, _, value in pairs}

@@ -21,6 +21,14 @@ def _text(longest: int, **more: Any) -> dict[str, Any]:
     return {"type": "string", "minLength": 1, "maxLength": longest, **more}
 
 
+_WRITTEN = _object(
+    {
+        "path": {"type": "string"},
+        "size_bytes": {"type": "integer"},
+        "sha256": {"type": "string"},
+    }
+)
+
 TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec(
         name="search_memory",
@@ -37,9 +45,19 @@ TOOLS: tuple[ToolSpec, ...] = (
         output_schema=_object({"found": {"type": "integer"}}),
     ),
     ToolSpec(
-        name="run_python",
+        name="store_memory",
         version="1",
-        description="Run a Python program in a sandbox without network. Print the result.",
+        description="Keep a note among the documents of the tenant, to be found later.",
+        tier="reversible",
+        idempotent=True,
+        input_schema=_object({"title": _text(200), "text": _text(100_000)}, category=_text(64)),
+        output_schema=_object({"document": {"type": "string"}, "passages": {"type": "integer"}}),
+    ),
+    ToolSpec(
+        name="run_python",
+        version="2",
+        description="Run a Python program in a sandbox without network. Print the result. Files of "
+        "the task named in `paths` lie beside it, and files it makes become files of the task.",
         tier="read",
         idempotent=True,
         input_schema=_object(
@@ -50,13 +68,46 @@ TOOLS: tuple[ToolSpec, ...] = (
                 "additionalProperties": {"type": "string", "maxLength": 1_000_000},
                 "description": "File name to text, put beside the program.",
             },
+            paths={"type": "array", "items": _text(500), "maxItems": 20},
         ),
         output_schema=_object(
             {
                 "exit_code": {"type": "integer"},
                 "stdout": {"type": "string"},
                 "stderr": {"type": "string"},
+                "files": {"type": "array", "items": _WRITTEN},
                 "violations": {"type": "array", "items": {"type": "string"}},
+            }
+        ),
+    ),
+    ToolSpec(
+        name="query_table",
+        version="1",
+        description="Answer a question about CSV, TSV or Parquet files of the task by SQL "
+        "(SQLite). `tables` gives each file a name for the query.",
+        tier="read",
+        idempotent=True,
+        input_schema=_object(
+            {
+                "sql": _text(10_000),
+                "tables": {
+                    "type": "object",
+                    "minProperties": 1,
+                    "maxProperties": 8,
+                    "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"},
+                    "additionalProperties": {
+                        "type": "string",
+                        "pattern": r"\.(csv|tsv|parquet)$",
+                        "maxLength": 500,
+                    },
+                },
+            }
+        ),
+        output_schema=_object(
+            {
+                "columns": {"type": "array", "items": {"type": "string"}},
+                "rows": {"type": "array", "items": {"type": "array"}},
+                "more": {"type": "boolean"},
             }
         ),
     ),
@@ -85,12 +136,42 @@ TOOLS: tuple[ToolSpec, ...] = (
         tier="reversible",
         idempotent=True,
         input_schema=_object({"path": _text(500), "content": {"type": "string"}}),
+        output_schema=_WRITTEN,
+    ),
+    ToolSpec(
+        name="read_file",
+        version="1",
+        description="Read a text file of the task, or the part of it from character `start` on.",
+        tier="read",
+        idempotent=True,
+        input_schema=_object(
+            {"path": _text(500)},
+            start={"type": "integer", "minimum": 0},
+            limit={"type": "integer", "minimum": 1, "maximum": 20_000},
+        ),
+        output_schema=_object({"text": {"type": "string"}, "characters": {"type": "integer"}}),
+    ),
+    ToolSpec(
+        name="list_files",
+        version="1",
+        description="List the files of the task.",
+        tier="read",
+        idempotent=True,
+        input_schema=_object({}),
+        output_schema=_object({"files": {"type": "array", "items": {"type": "object"}}}),
+    ),
+    ToolSpec(
+        name="fetch",
+        version="1",
+        description="Read one web address as text, or save it as a file of the task. Only hosts "
+        "that an administrator allowed can be reached.",
+        tier="read",
+        idempotent=True,
+        input_schema=_object({"url": _text(2_000)}, save_as=_text(500)),
         output_schema=_object(
-            {
-                "path": {"type": "string"},
-                "size_bytes": {"type": "integer"},
-                "sha256": {"type": "string"},
-            }
+            {"url": {"type": "string"}, "kind": {"type": "string"}},
+            text={"type": "string"},
+            file=_WRITTEN,
         ),
     ),
     ToolSpec(
@@ -103,7 +184,8 @@ TOOLS: tuple[ToolSpec, ...] = (
     ),
 )
 """`notify` posts to the address in its configuration, `{"url": …}`; without one it delivers to the
-tenant's mailbox on this machine."""
+tenant's mailbox on this machine. `fetch` reaches the hosts in its own, `{"hosts": […]}`: none at
+first."""
 
 AGENTS: tuple[AgentSpec, ...] = (
     AgentSpec(
@@ -137,7 +219,14 @@ AGENTS: tuple[AgentSpec, ...] = (
 
 GRANTS: Mapping[str, tuple[str, ...]] = {
     "researcher": ("search_memory",),
-    "analyst": ("run_python", "calculate", "search_memory"),
+    "analyst": (
+        "run_python",
+        "calculate",
+        "search_memory",
+        "query_table",
+        "read_file",
+        "list_files",
+    ),
     "messenger": ("notify", "write_file"),
 }
 """Agent → the tools it may call."""

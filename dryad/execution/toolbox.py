@@ -1,90 +1,33 @@
-"""What the built-in tools and script tools really do."""
+"""What the built-in tools and script tools really do, and whom the others are handed to."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import orjson
 
-from dryad.execution import arithmetic, mailbox, workspace
+from dryad.execution import arithmetic, http_tools, messages, tables, workspace
+from dryad.execution.mcp import McpServers
+from dryad.execution.memories import Document
+from dryad.execution.outside import NotSent, Outside
+from dryad.execution.plain_text import readable
 from dryad.execution.tool_calls import Passage, ToolOutcome
+from dryad.execution.workbench import Errand, RunCode, Search, Shelve
+from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.clock import Clock, utc_now
-from dryad.foundation.errors import Refused, Unavailable
-from dryad.foundation.ids import TaskId, TenantId
+from dryad.foundation.errors import DryadError, Refused, Unavailable
+from dryad.foundation.ids import TenantId
 from dryad.foundation.schemas import violation
 from dryad.foundation.tools import ApprovalPolicy, Permit, Tools, ToolSpec
 
+__all__ = ["Errand", "GrantedTools", "Toolbox"]
+
 _SHOWN = 20_000
-"""Characters of a program's output that a model is shown."""
+"""Characters of a program's output, and bytes of any result, that a model is shown."""
 
-_NOTIFY_SECONDS = 10
-
-
-class Found(Protocol):
-    """A passage as a search returns it."""
-
-    @property
-    def document(self) -> str: ...  # noqa: D102 - named as in `Passage`
-    @property
-    def title(self) -> str: ...  # noqa: D102
-    @property
-    def section(self) -> str: ...  # noqa: D102
-    @property
-    def start(self) -> int: ...  # noqa: D102
-    @property
-    def stop(self) -> int: ...  # noqa: D102
-    @property
-    def text(self) -> str: ...  # noqa: D102
-    @property
-    def origin(self) -> str: ...  # noqa: D102
-    @property
-    def provenance(self) -> str: ...  # noqa: D102
-
-
-class Search(Protocol):
-    """Where documents are found; the Librarian is one. Blocking."""
-
-    def search(
-        self, tenant: TenantId, query: str, limit: int, *, category: str | None = None
-    ) -> Sequence[Found]:
-        """Return the best passages, best first."""
-        ...
-
-
-class Ran(Protocol):
-    """What a program did."""
-
-    @property
-    def exit_code(self) -> int: ...  # noqa: D102 - named as in the sandbox's result
-    @property
-    def stdout(self) -> str: ...  # noqa: D102
-    @property
-    def stderr(self) -> str: ...  # noqa: D102
-    @property
-    def violations(self) -> Sequence[str]: ...  # noqa: D102
-
-
-class RunCode(Protocol):
-    """Runs a Python program with files beside it, inside the sandbox and nowhere else."""
-
-    async def __call__(self, code: str, files: Mapping[str, bytes], /) -> Ran:
-        """Run it to its end.
-
-        Raises:
-            Refused: this machine has no sandbox that is good enough.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Errand:
-    """For whom a tool is called."""
-
-    tenant: TenantId
-    task: TaskId
-    agent: str
+_BEGINNING = 2_000
+_MOST_RESULT_BYTES = 20_000_000
 
 
 class Toolbox:
@@ -94,31 +37,45 @@ class Toolbox:
         self,
         *,
         search: Search,
+        shelve: Shelve,
         run_code: RunCode,
         workspaces: Path,
         mailbox: Path,
+        outside: Outside | None = None,
+        mcp: McpServers | None = None,
         clock: Clock = utc_now,
     ) -> None:
         """Hand over what the tools work with.
 
         Args:
             search: Where documents are found.
+            shelve: Where they are kept.
             run_code: Runs programs in the sandbox.
             workspaces: Holds a directory of files for each task, by tenant.
             mailbox: Takes the messages of tenants that have no address to send to.
+            outside: The way to other servers; default one that spares no port.
+            mcp: The MCP servers there are; default none.
             clock: Tells the time.
         """
         self._search = search
+        self._shelve = shelve
         self._run_code = run_code
         self._workspaces = workspaces
         self._mailbox = mailbox
+        self._outside = outside or Outside()
+        self._mcp = mcp or McpServers()
         self._clock = clock
         self._builtin: Mapping[str, Callable[..., Awaitable[ToolOutcome]]] = {
             "search_memory": self._search_memory,
+            "store_memory": self._store_memory,
             "run_python": self._run_python,
+            "query_table": self._query_table,
             "calculate": self._calculate,
             "clock": self._tell_time,
             "write_file": self._write_file,
+            "read_file": self._read_file,
+            "list_files": self._list_files,
+            "fetch": self._fetch,
             "notify": self._notify,
         }
 
@@ -138,13 +95,61 @@ class Toolbox:
         spec, arguments = permit.spec, permit.arguments
         if spec.kind == "script":
             outcome = await self._run_script(spec, arguments)
+        elif spec.kind == "http":
+            outcome = await http_tools.call(self._outside, spec, arguments, step)
+        elif spec.kind == "mcp":
+            outcome = await self._mcp.call(errand.tenant, spec, arguments)
         elif spec.name in self._builtin:
             outcome = await self._builtin[spec.name](errand, arguments, step=step, spec=spec)
         else:
             raise Refused(f"tool {spec.name} is registered, but nothing here implements it")
         if not outcome.failed and (problem := violation(spec.output_schema, outcome.value)):
-            return ToolOutcome(failed=f"{spec.name} returned what it must not: {problem}")
-        return outcome
+            return ToolOutcome(
+                failed=f"{spec.name} returned what it must not: {problem}",
+                untrusted=outcome.untrusted,
+            )
+        return await self._shortened(step, outcome, errand)
+
+    async def discover(self, tenant: TenantId, server: str) -> list[ToolSpec]:
+        """Ask an MCP server what it has; see `McpServers.discover`."""
+        return await self._mcp.discover(tenant, server)
+
+    async def _shortened(self, step: str, outcome: ToolOutcome, errand: Errand) -> ToolOutcome:
+        """Put a large value into a file of the task, and return where it is and how it begins."""
+        if outcome.failed or outcome.passages:
+            return outcome
+        try:
+            content = canonical_json(outcome.value)
+        except TypeError:  # the agent loop says what is wrong with it
+            return outcome
+        if len(content) <= _SHOWN * 2:
+            return outcome
+        name = f"results/{digest(step)[:16]}.json"
+        try:
+            written = await asyncio.to_thread(
+                workspace.write, self._room(errand), name, content, most=_MOST_RESULT_BYTES
+            )
+        except DryadError as error:
+            beginning = content[:_BEGINNING].decode("utf-8", "ignore")
+            note = f"the rest is lost: {error.message}"
+            return ToolOutcome({"beginning": beginning, "note": note}, untrusted=outcome.untrusted)
+        return ToolOutcome(
+            {
+                "file": written._asdict(),
+                "beginning": content[:_BEGINNING].decode("utf-8", "ignore"),
+                "note": "The result is too long to show; it is in the file, as JSON.",
+            },
+            untrusted=outcome.untrusted,
+        )
+
+    def _room(self, errand: Errand) -> Path:
+        """Return the directory of the task's own files."""
+        return self._workspaces / errand.tenant / errand.task
+
+    async def _read(self, errand: Errand, path: str) -> bytes:
+        return await asyncio.to_thread(workspace.read, self._room(errand), path)
+
+    # -- memory
 
     async def _search_memory(
         self, errand: Errand, arguments: Mapping[str, Any], **_: Any
@@ -161,19 +166,59 @@ class Toolbox:
         untrusted = any(passage.provenance != "trusted" for passage in passages)
         return ToolOutcome({"found": len(passages)}, untrusted=untrusted, passages=passages)
 
+    async def _store_memory(
+        self, errand: Errand, arguments: Mapping[str, Any], **_: Any
+    ) -> ToolOutcome:
+        """Keep a note of the agent's; whatever it had read, its words are never more than data."""
+        document = Document(
+            title=arguments["title"],
+            text=arguments["text"],
+            origin=f"task:{errand.task}/{arguments['title']}"[:1_000],
+            category=arguments.get("category", "note"),
+            source_type="tool_output",
+            provenance="untrusted",
+            agent=errand.agent,
+        )
+        shelved = await asyncio.to_thread(self._shelve, errand.tenant, document)
+        value = {"document": shelved.duplicate_of or shelved.id, "passages": shelved.passages}
+        return ToolOutcome(value)
+
+    # -- programs and tables
+
     async def _run_python(
-        self, _errand: Errand, arguments: Mapping[str, Any], **_: Any
+        self, errand: Errand, arguments: Mapping[str, Any], **_: Any
     ) -> ToolOutcome:
         files = {name: text.encode() for name, text in arguments.get("files", {}).items()}
+        for path in arguments.get("paths", ()):
+            files[path] = await self._read(errand, path)
         ran = await self._run_code(arguments["code"], files)
+        kept, notes = await self._keep(errand, ran.files)
         return ToolOutcome(
             {
                 "exit_code": ran.exit_code,
                 "stdout": _cut(ran.stdout),
-                "stderr": _cut(ran.stderr),
+                "stderr": _cut("\n".join([ran.stderr, *notes]) if notes else ran.stderr),
+                "files": kept,
                 "violations": list(ran.violations),
             }
         )
+
+    async def _keep(
+        self, errand: Errand, files: Mapping[str, bytes]
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Put what a program made among the task's files; return them, and why others are not."""
+        kept: list[dict[str, Any]] = []
+        notes: list[str] = []
+        for name, content in sorted(files.items()):
+            try:
+                written = await asyncio.to_thread(
+                    workspace.write, self._room(errand), name, content, most=_MOST_RESULT_BYTES
+                )
+            except DryadError as error:
+                notes.append(f"{name[:80]!r} was not kept: {error.message}")
+            else:
+                kept.append(written._asdict())
+        return kept, notes
 
     async def _run_script(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> ToolOutcome:
         """Run a registered program: arguments in `arguments.json`, its result printed as JSON."""
@@ -185,6 +230,14 @@ class Toolbox:
             return ToolOutcome(orjson.loads(ran.stdout))
         except orjson.JSONDecodeError:
             return ToolOutcome(failed=f"{spec.name} printed no JSON: {_cut(ran.stdout)}")
+
+    async def _query_table(
+        self, errand: Errand, arguments: Mapping[str, Any], **_: Any
+    ) -> ToolOutcome:
+        paths: Mapping[str, str] = arguments["tables"]
+        contents = {table: await self._read(errand, path) for table, path in paths.items()}
+        endings = {table: PurePosixPath(path).suffix for table, path in paths.items()}
+        return await tables.query(self._run_code, arguments["sql"], contents, endings)
 
     async def _calculate(
         self, _errand: Errand, arguments: Mapping[str, Any], **_: Any
@@ -199,52 +252,64 @@ class Toolbox:
     ) -> ToolOutcome:
         return ToolOutcome({"utc": self._clock().isoformat(timespec="seconds")})
 
+    # -- files of the task
+
     async def _write_file(
         self, errand: Errand, arguments: Mapping[str, Any], **_: Any
     ) -> ToolOutcome:
-        directory = self._workspaces / errand.tenant / errand.task
         content = arguments["content"].encode()
-        written = await asyncio.to_thread(workspace.write, directory, arguments["path"], content)
+        written = await asyncio.to_thread(
+            workspace.write, self._room(errand), arguments["path"], content
+        )
         return ToolOutcome(written._asdict())
+
+    async def _read_file(
+        self, errand: Errand, arguments: Mapping[str, Any], **_: Any
+    ) -> ToolOutcome:
+        """Return part of a file; it may hold what somebody outside wrote."""
+        content = await self._read(errand, arguments["path"])
+        start, limit = arguments.get("start", 0), arguments.get("limit", _SHOWN)
+        text = content.decode("utf-8", "replace")
+        value = {"text": text[start : start + limit], "characters": len(text)}
+        return ToolOutcome(value, untrusted=True)
+
+    async def _list_files(
+        self, errand: Errand, _arguments: Mapping[str, Any], **_: Any
+    ) -> ToolOutcome:
+        found = await asyncio.to_thread(workspace.listing, self._room(errand))
+        return ToolOutcome({"files": [entry._asdict() for entry in found]})
+
+    # -- other servers
+
+    async def _fetch(
+        self, errand: Errand, arguments: Mapping[str, Any], *, spec: ToolSpec, **_: Any
+    ) -> ToolOutcome:
+        """Read one address, as text or into a file of the task; the hosts are configured."""
+        reach = http_tools.reach_of(spec.config)
+        try:
+            reply = await self._outside.ask(reach, "GET", arguments["url"])
+        except (NotSent, Unavailable) as reason:  # reading changes nothing, so this is certain
+            return ToolOutcome(failed=reason.message)
+        if reply.status != 200 or reply.cut:
+            why = "is longer than the tool may read" if reply.cut else f"HTTP {reply.status}"
+            return ToolOutcome(failed=f"{reply.url}: {why}")
+        value: dict[str, Any] = {"url": reply.url, "kind": reply.kind}
+        if "save_as" in arguments:
+            written = await asyncio.to_thread(
+                workspace.write,
+                self._room(errand), arguments["save_as"], reply.content, most=_MOST_RESULT_BYTES,
+            )  # fmt: skip
+            value["file"] = written._asdict()
+        else:
+            value["text"] = readable(reply.content, reply.kind)
+        return ToolOutcome(value, untrusted=True)
 
     async def _notify(
         self, errand: Errand, arguments: Mapping[str, Any], *, step: str, spec: ToolSpec, **_: Any
     ) -> ToolOutcome:
-        """Post one JSON document to the tenant's address; a redirect is not followed.
-
-        A tenant without an address has a mailbox on this machine, so that a message that was
-        approved goes somewhere a person can read it.
-        """
-        import httpx  # noqa: PLC0415 - slow, and only senders need it
-
-        url = spec.config.get("url")
-        if url is None:
-            letter = {**arguments, "task": errand.task, "agent": errand.agent, "step": step}
-            letter["at"] = self._clock().isoformat()
-            await asyncio.to_thread(mailbox.deliver, self._mailbox, errand.tenant, letter)
-            return ToolOutcome({"status": 200, "delivered_to": f"mailbox/{errand.tenant}.jsonl"})
-        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-            raise Refused(
-                f"the address of tool {spec.name} is no URL",
-                f'`dryad tools configure {spec.name} \'{{"url": "https://…"}}\'` sets one.',
-            )
-        letter = {**arguments, "task": errand.task, "agent": errand.agent}
-        try:
-            async with httpx.AsyncClient(
-                timeout=_NOTIFY_SECONDS, follow_redirects=False, trust_env=False
-            ) as client:
-                answer = await client.post(url, json=letter, headers={"Idempotency-Key": step})
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol):
-            return ToolOutcome(failed="the receiver cannot be reached; nothing was sent")
-        except httpx.InvalidURL as error:
-            raise Refused(f"the address of tool {spec.name} is no URL") from error
-        except httpx.HTTPError as error:
-            raise Unavailable(f"the receiver did not confirm: {type(error).__name__}") from error
-        if answer.status_code >= 500:
-            raise Unavailable(f"the receiver failed with HTTP {answer.status_code}")
-        if not answer.is_success:
-            return ToolOutcome(failed=f"the receiver refused with HTTP {answer.status_code}")
-        return ToolOutcome({"status": answer.status_code, "delivered_to": httpx.URL(url).host})
+        return await messages.send(
+            arguments, errand, step=step, spec=spec, mailbox=self._mailbox, clock=self._clock
+        )
 
 
 class GrantedTools:

@@ -29,7 +29,16 @@ class PolicyDocument(BaseModel):
         default=0.55, ge=0, le=1, description="Complexity above which several agents may work"
     )
     escalate_above: float = Field(
-        default=0.9, ge=0, le=1, description="Complexity from which a person decides first"
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Complexity from which a person decides first when the request is also unclear",
+    )
+    score_slope: float = Field(
+        default=1.0, gt=0, le=100, description="Recalibration: what complexity's log odds times"
+    )
+    score_offset: float = Field(
+        default=0.0, ge=-50, le=50, description="Recalibration: what is added to them"
     )
 
     @model_validator(mode="after")

@@ -152,6 +152,9 @@ class Settings(BaseModel):
     llm_provider: Provider = _setting(
         "offline", "First provider asked", runbook="PRIMARY_LLM_PROVIDER"
     )
+    llm_fallbacks: Annotated[tuple[Provider, ...], BeforeValidator(_names)] = _setting(
+        (), "Providers asked, in this order, when the first is down, too slow or busy"
+    )
     llm_model: OptionalText = _setting(None, "Model name; default the provider's usual one")
     llm_timeout: Duration = _setting(timedelta(seconds=120), "Longest wait for one answer")
     llm_price_usd_per_mtok: OptionalText = _setting(

@@ -43,8 +43,9 @@ def as_text(value: object) -> str:
             return str(value).lower()
         case timedelta():
             return _written(value)
-        case frozenset():
-            return ",".join(sorted(map(str, cast("frozenset[object]", value))))
+        case tuple() | frozenset():
+            parts = [str(part) for part in cast("Iterable[object]", value)]
+            return ",".join(parts if isinstance(value, tuple) else sorted(parts))
         case _:
             return str(value)
 

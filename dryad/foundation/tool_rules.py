@@ -13,7 +13,7 @@ Tier = Literal["read", "reversible", "irreversible", "external", "authority"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 """Risk tiers, mildest first."""
 
-Kind = Literal["builtin", "script"]
+Kind = Literal["builtin", "script", "http", "mcp"]
 Status = Literal["active", "inactive", "maintenance", "deprecated"]
 PrincipalType = Literal["agent", "role"]
 
@@ -24,6 +24,35 @@ _RAISE: dict[str, Any] = {
     "required": ["when", "tier"],
     "additionalProperties": False,
 }
+_TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
+_HOSTS: dict[str, Any] = {"type": "array", "items": _TEXT, "maxItems": 50}
+_CONFIGS: Mapping[str, Mapping[str, Any]] = {
+    "builtin": {},
+    "script": {"properties": {"code": _TEXT}, "required": ["code"]},
+    "http": {
+        "properties": {
+            "method": {"enum": ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"]},
+            "base": {"type": "string", "pattern": "^https?://[^/@]+"},
+            "path": {"type": "string", "pattern": "^/|^$"},
+            "places": {
+                "type": "object",
+                "additionalProperties": {"enum": ["path", "query", "header", "body"]},
+            },
+            "hosts": _HOSTS,
+            "private_hosts": _HOSTS,
+            "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+            "seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": 300},
+            "most_bytes": {"type": "integer", "minimum": 1, "maximum": 50_000_000},
+        },
+        "required": ["method", "base", "path", "places"],
+    },
+    "mcp": {
+        "properties": {"server": _TEXT, "tool": _TEXT, "classified_by": _TEXT},
+        "required": ["server", "tool"],
+    },
+}
+"""What a kind's configuration must hold, beside `raises`."""
+
 _CONDITIONS = frozenset({"arguments", "versions"})
 
 
@@ -104,6 +133,11 @@ def rank(tier: str) -> int:
     return TIERS.index(tier)
 
 
+def is_unclassified(spec: ToolSpec) -> bool:
+    """Whether a version was discovered and nobody has said yet how risky it is."""
+    return spec.kind == "mcp" and "classified_by" not in spec.config
+
+
 def effective_tier(spec: ToolSpec, arguments: Any) -> Tier:
     """Return the riskiest of the tool's tier and what its arguments raise it to."""
     raised = [
@@ -146,8 +180,6 @@ def checked_spec(spec: ToolSpec) -> ToolSpec:
         raise InvalidRequest("a tool's version must be 1-32 printable characters")
     if spec.kind not in get_args(Kind):
         raise InvalidRequest(f"a tool's kind is one of {', '.join(get_args(Kind))}")
-    if spec.kind == "script" and not isinstance(spec.config.get("code"), str):
-        raise InvalidRequest("a script tool needs its Python text in config.code")
     rank(spec.tier)
     inputs = checked_schema(spec.input_schema, what="the input schema")
     if inputs.get("type") != "object":
@@ -156,18 +188,24 @@ def checked_spec(spec: ToolSpec) -> ToolSpec:
         spec,
         input_schema=inputs,
         output_schema=checked_schema(spec.output_schema, what="the output schema"),
-        config=checked_config(spec.config),
+        config=checked_config(spec.kind, spec.config),
     )
 
 
-def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
+def checked_config(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return `config` as plain JSON data.
 
     Raises:
-        InvalidRequest: it is no JSON, or `raises` is not a list of `{when, tier}`.
+        InvalidRequest: it is no JSON, lacks what the kind of tool needs, or `raises` is not a list
+            of `{when, tier}`.
     """
     plain = as_json(config, what="the configuration")
-    for rule in plain.get("raises", ()):
+    if problem := violation({"type": "object", **_CONFIGS[kind]}, plain):
+        raise InvalidRequest(f"the configuration of a tool of kind {kind} is wrong: {problem}")
+    rules = plain.get("raises", [])
+    if not isinstance(rules, list):
+        raise InvalidRequest("config.raises must be a list of {when, tier}")
+    for rule in cast("list[Any]", rules):
         if problem := violation(_RAISE, rule):
             raise InvalidRequest(f"an entry of config.raises is wrong: {problem}")
         checked_schema(rule["when"], what="config.raises.when")

@@ -18,6 +18,15 @@ from dryad.foundation.database.models import GrantRow, ToolRow
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import TenantId
 from dryad.foundation.schemas import as_json, violation
+from dryad.foundation.tool_rows import (
+    columns,
+    grant_of,
+    granted,
+    grants_for,
+    named,
+    spec_of,
+    versions_of,
+)
 from dryad.foundation.tool_rules import (
     TIERS,
     ApprovalPolicy,
@@ -32,12 +41,17 @@ from dryad.foundation.tool_rules import (
     checked_config,
     checked_spec,
     effective_tier,
+    is_unclassified,
+    rank,
     refuse_ungranted,
 )
 
 __all__ = [
     "TIERS", "ApprovalPolicy", "Grant", "Permit", "Tier", "ToolSpec", "Tools", "at_least"
 ]  # fmt: skip
+
+
+_CLASSIFY = "Somebody must read what it does, and `dryad tools classify` it."
 
 
 class Trail(Protocol):
@@ -80,16 +94,31 @@ class Tools:
         spec = checked_spec(spec)
         try:
             with self._database.transaction() as session:
-                session.add(ToolRow(tenant=tenant, created=self._clock(), **_columns(spec)))
+                session.add(ToolRow(tenant=tenant, created=self._clock(), **columns(spec)))
                 session.flush()
                 self._say(
-                    session, tenant, "tool_registered", by=by, tool=_named(spec), tier=spec.tier
+                    session, tenant, "tool_registered", by=by, tool=named(spec), tier=spec.tier
                 )
         except IntegrityError as error:
             if self._row_exists(tenant, spec):
                 raise Conflict(f"tool {spec.name} {spec.version} is registered already") from error
             raise NotFound(f"no tenant {tenant}") from error
         return spec
+
+    def register_all(
+        self, tenant: TenantId, specs: Collection[ToolSpec], *, by: str = "system"
+    ) -> list[ToolSpec]:
+        """Register several versions, all or none.
+
+        Raises:
+            InvalidRequest: one of them is wrong.
+            Conflict: one of them exists.
+        """
+        checked = [checked_spec(spec) for spec in specs]
+        for spec in checked:
+            if self._row_exists(tenant, spec):
+                raise Conflict(f"tool {spec.name} {spec.version} is registered already")
+        return [self.register(tenant, spec, by=by) for spec in checked]
 
     def provision(self, tenant: TenantId, specs: Collection[ToolSpec]) -> None:
         """Register those of `specs` whose version the tenant does not have yet."""
@@ -103,9 +132,7 @@ class Tools:
         Raises:
             NotFound: the tenant has no such tool.
         """
-        with self._database.reading() as session:
-            found = _versions(session, tenant, name)
-        for spec in found:
+        for spec in self._versions_of(tenant, name):
             if version is None or spec.version == version:
                 return spec
         named = name if version is None else f"{name} {version}"
@@ -117,7 +144,45 @@ class Tools:
         """Let a version be called (`active`) or not (everything else)."""
         if status not in get_args(Status):
             raise InvalidRequest(f"a tool's status is one of {', '.join(get_args(Status))}")
+        if status == "active" and is_unclassified(self.get(tenant, name, version)):
+            raise Refused(f"tool {name} is unclassified", _CLASSIFY)
         return self._change(tenant, name, version, by, "tool_status_changed", status=status)
+
+    def discovered(
+        self, tenant: TenantId, specs: Collection[ToolSpec], *, by: str = "system"
+    ) -> list[ToolSpec]:
+        """Register what a server says it has, as versions nobody may call yet.
+
+        Other versions of those tools are deprecated: what they did is no longer what would happen.
+
+        Returns:
+            The versions that are new.
+        """
+        new = [spec for spec in specs if not self._row_exists(tenant, spec)]
+        for spec in new:
+            self.register(tenant, spec, by=by)
+            for other in self._versions_of(tenant, spec.name):
+                if other.version != spec.version and other.status == "active":
+                    self.set_status(tenant, spec.name, other.version, "deprecated", by=by)
+        return new
+
+    def classify(
+        self, tenant: TenantId, name: str, version: str, tier: Tier, *, by: str
+    ) -> ToolSpec:
+        """Give a discovered version its risk; only then may it be called.
+
+        Raises:
+            NotFound: there is no such version.
+            InvalidRequest: that is no tier.
+            Conflict: the tool was not discovered, so its tier came with it.
+        """
+        rank(tier)
+        spec = self.get(tenant, name, version)
+        if spec.kind != "mcp":
+            raise Conflict(f"the tier of {name} {version} came with it; register a new version")
+        config = {**spec.config, "classified_by": by}
+        values = {"tier": tier, "status": "active", "config": config}
+        return self._change(tenant, name, version, by, "tool_classified", **values)
 
     def configure(
         self,
@@ -129,7 +194,13 @@ class Tools:
         by: str = "system",
     ) -> ToolSpec:
         """Replace what the administrator set for a version, such as a webhook's address."""
-        checked = checked_config(config)
+        spec = self.get(tenant, name, version)
+        given = dict(config)
+        if spec.kind == "mcp":  # who gave it its tier is said by `classify` alone
+            given = {k: v for k, v in given.items() if k != "classified_by"} | {
+                k: v for k, v in spec.config.items() if k == "classified_by"
+            }
+        checked = checked_config(spec.kind, given)
         return self._change(tenant, name, version, by, "tool_configured", config=checked)
 
     # -- grants
@@ -157,7 +228,7 @@ class Tools:
         if expires is not None and expires <= now:
             raise InvalidRequest("a grant cannot expire in the past")
         with self._database.transaction() as session:
-            row = session.scalar(_grant(tenant, principal, principal_type, tool))
+            row = session.scalar(grant_of(tenant, principal, principal_type, tool))
             if row is None:
                 row = GrantRow(
                     tenant=tenant, principal=principal, principal_type=principal_type, tool=tool
@@ -165,7 +236,7 @@ class Tools:
                 session.add(row)
             row.conditions, row.expires, row.created_by, row.created = checked, expires, by, now
             self._say(session, tenant, "tool_granted", by=by, tool=tool, to=principal)
-            return _granted(row)
+            return granted(row)
 
     def revoke(
         self,
@@ -182,7 +253,7 @@ class Tools:
             NotFound: there is no such grant.
         """
         with self._database.transaction() as session:
-            row = session.scalar(_grant(tenant, principal, principal_type, tool))
+            row = session.scalar(grant_of(tenant, principal, principal_type, tool))
             if row is None:
                 raise NotFound(f"{principal} has no grant for {tool}")
             session.execute(delete(GrantRow).where(GrantRow.id == row.id))
@@ -195,7 +266,7 @@ class Tools:
             query = query.where(GrantRow.principal == principal)
         with self._database.reading() as session:
             rows = session.scalars(query.order_by(GrantRow.principal, GrantRow.tool))
-            return [_granted(row) for row in rows]
+            return [granted(row) for row in rows]
 
     # -- the one question every call asks
 
@@ -227,11 +298,13 @@ class Tools:
             InvalidRequest: the arguments do not satisfy the tool's schema.
         """
         with self._database.reading() as session:
-            versions = _versions(session, tenant, tool)
-            grants = _grants_for(session, tenant, agent, role, tool)
+            versions = versions_of(session, tenant, tool)
+            grants = grants_for(session, tenant, agent, role, tool)
         if not versions:
             raise Refused(f"there is no tool {tool[:80]!r}")
         spec = versions[0]
+        if is_unclassified(spec):
+            raise Refused(f"tool {spec.name} {spec.version} is unclassified", _CLASSIFY)
         if spec.status != "active":
             raise Refused(f"tool {spec.name} {spec.version} is {spec.status}")
         if policy is None:
@@ -250,17 +323,21 @@ class Tools:
         with self._database.reading() as session:
             live = {
                 grant.tool
-                for grant in _grants_for(session, tenant, agent, role)
+                for grant in grants_for(session, tenant, agent, role)
                 if grant.expires is None or grant.expires > now
             }
-            newest = [_versions(session, tenant, name)[0] for name in sorted(live)]
-        return [spec for spec in newest if spec.status == "active"]
+            newest = [versions_of(session, tenant, name)[:1] for name in sorted(live)]
+        return [spec for found in newest for spec in found if spec.status == "active"]
 
     # -- inside
 
     def _row_exists(self, tenant: TenantId, spec: ToolSpec) -> bool:
         with self._database.reading() as session:
             return session.get(ToolRow, (tenant, spec.name, spec.version)) is not None
+
+    def _versions_of(self, tenant: TenantId, name: str) -> list[ToolSpec]:
+        with self._database.reading() as session:
+            return versions_of(session, tenant, name)
 
     def _change(
         self, tenant: TenantId, name: str, version: str, by: str, event: str, **values: Any
@@ -271,10 +348,10 @@ class Tools:
                 raise NotFound(f"no tool {name[:80]} {version[:40]}")
             for column, value in values.items():
                 setattr(row, column, value)
-            spec = _spec(row)
+            spec = spec_of(row)
             # A configuration may hold an address with a key in it: the trail names it only.
-            said = {k: v if k == "status" else sorted(v) for k, v in values.items()}
-            self._say(session, tenant, event, by=by, tool=_named(spec), **said)
+            said = {k: sorted(v) if k == "config" else v for k, v in values.items()}
+            self._say(session, tenant, event, by=by, tool=named(spec), **said)
             return spec
 
     def _say(
@@ -294,53 +371,5 @@ class Tools:
                 .where(ToolRow.tenant == tenant)
                 .order_by(ToolRow.name, ToolRow.created.desc(), ToolRow.version.desc())
             )
-            specs = [_spec(row) for row in rows]
+            specs = [spec_of(row) for row in rows]
         return [spec for spec in specs if spec.status == "active" or not active_only]
-
-
-def _named(spec: ToolSpec) -> str:
-    return f"{spec.name} {spec.version}"
-
-
-def _columns(spec: ToolSpec) -> dict[str, Any]:
-    return {name: getattr(spec, name) for name in ToolSpec.__dataclass_fields__}
-
-
-def _spec(row: ToolRow) -> ToolSpec:
-    return ToolSpec(**{name: getattr(row, name) for name in ToolSpec.__dataclass_fields__})
-
-
-def _granted(row: GrantRow) -> Grant:
-    return Grant(**{name: getattr(row, name) for name in Grant.__dataclass_fields__})
-
-
-def _versions(session: Session, tenant: TenantId, name: str) -> list[ToolSpec]:
-    """Every version of a tool: active ones first, then by age, the newest first."""
-    rows = session.scalars(
-        select(ToolRow)
-        .where(ToolRow.tenant == tenant, ToolRow.name == name)
-        .order_by(ToolRow.created.desc(), ToolRow.version.desc())
-    )
-    return sorted((_spec(row) for row in rows), key=lambda spec: spec.status != "active")
-
-
-def _grant(tenant: TenantId, principal: str, principal_type: str, tool: str) -> Any:
-    return select(GrantRow).where(
-        GrantRow.tenant == tenant,
-        GrantRow.principal == principal,
-        GrantRow.principal_type == principal_type,
-        GrantRow.tool == tool,
-    )
-
-
-def _grants_for(
-    session: Session, tenant: TenantId, agent: str, role: str, tool: str | None = None
-) -> list[Grant]:
-    query = select(GrantRow).where(
-        GrantRow.tenant == tenant,
-        ((GrantRow.principal_type == "agent") & (GrantRow.principal == agent))
-        | ((GrantRow.principal_type == "role") & (GrantRow.principal == role)),
-    )
-    if tool is not None:
-        query = query.where(GrantRow.tool == tool)
-    return [_granted(row) for row in session.scalars(query.order_by(GrantRow.id))]

@@ -1,23 +1,21 @@
 """Who does a task: one agent, a task force, or a person first; with reasons a person can read."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from sqlalchemy import func, select
-
-from dryad.foundation.audit import Audit
-from dryad.foundation.clock import Clock, utc_now
-from dryad.foundation.database import Database
-from dryad.foundation.database.models import DecisionRow
-from dryad.foundation.errors import NotFound
-from dryad.foundation.ids import TaskId, TenantId, new_id
 from dryad.foundation.policies import Policy
 from dryad.foundation.tools import TIERS, Tier
 from dryad.orchestration.complexity import Complexity
 from dryad.orchestration.plan import Plan
 
 Route = Literal["sequential", "task_force", "escalation"]
+
+UNCLEAR_FROM = 0.5
+"""Uncertainty from which a complex request is unclear: a person says first what is meant."""
+
+LEAST_TOKENS = 2_000
+"""What an agent with a language model needs at the very least: its instructions and one answer."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,31 @@ class Seat:
     agent: str
     steps: tuple[str, ...]
     after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The agent chosen for a capability, how far its history is trusted, and who came after it."""
+
+    agent: str
+    reliability: float = 0.0
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What holds when the decision is taken, beside the task itself."""
+
+    policy: Policy
+    """The tenant's policy in force."""
+    capable: Mapping[str, Choice]
+    """Capability → the best agent that has it and is not stopped; absent when there is none."""
+    stopped: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Tool of the plan that is stopped → why."""
+    tokens: int | None = None
+    """What is left of the task's budget, shared by its agents; None when no tokens are used."""
+    named_agent: str = ""
+    """The agent the requester asked for; it works alone."""
 
 
 @dataclass(frozen=True)
@@ -45,210 +68,165 @@ class Decision:
     details: dict[str, Any]
 
 
-def decide(
-    plan: Plan,
-    complexity: Complexity,
-    tier: Tier,
-    *,
-    policy: Policy,
-    capable: Mapping[str, str],
-    named_agent: str = "",
-) -> Decision:
+def decide(plan: Plan, complexity: Complexity, tier: Tier, at: Situation) -> Decision:
     """Choose who does a task.
+
+    A person is asked first for risk, for what nobody can do, for what is stopped, for a budget too
+    small, and for a request both complex and unclear. Else several agents work when the plan has
+    branches that need not wait for each other and wording or plan show several steps.
 
     Args:
         plan: What the task comes down to.
         complexity: Its score and parts.
         tier: Highest risk tier of the plan's tools.
-        policy: The tenant's policy in force.
-        capable: Capability → the best agent that has it now; absent when there is none.
-        named_agent: The agent the requester asked for; it works alone.
+        at: Policy, agents, stops and budget.
     """
-    seats = _seats(plan, capable, named_agent)
-    missing = () if named_agent else tuple(sorted(plan.capabilities - set(capable)))
-    risky = TIERS.index(tier) >= TIERS.index(policy.approval_tier)
-    too_complex = complexity.score >= policy.escalate_above
-    asks = [
-        (risky, (f"the plan uses a tool of tier {tier}; policy asks a person from "
-                f"{policy.approval_tier} upward")),
-        (too_complex, f"score {complexity.score} is at or above {policy.escalate_above}"),
-        (bool(missing), f"no active agent can do: {', '.join(missing)}"),
-    ]  # fmt: skip
-    reasons = [reason for holds, reason in asks if holds]
-    parallel = sum(not seat.after for seat in seats)
-    route: Route = "escalation" if reasons else "task_force" if parallel > 1 else "sequential"
-    if parallel > 1:
-        reasons.append(f"the plan has {parallel} branches that need not wait for each other")
-    elif named_agent:
-        reasons.append(f"the requester named agent {named_agent}")
-    else:
-        reasons.append("the plan is one line of work: more agents would only wait for each other")
+    seats = _seats(plan, at)
+    parallel = _parallel(seats)
+    gathers = parallel > 1 and complexity.requires_collaboration
+    if parallel > 1 and not gathers:
+        seats = _one_after_another(seats)
+    asks = list(_asks(plan, complexity, tier, at, seats))
+    route: Route = "escalation" if asks else "task_force" if gathers else "sequential"
     return Decision(
         route=route,
         seats=seats,
         score=complexity.score,
         tier=tier,
-        reasons=tuple(reasons),
-        would_change=_would_change(route, risky, policy, complexity, parallel),
-        policy_version=policy.version,
+        reasons=(*(why for why, _ in asks), _division(complexity, at, parallel, gathers=gathers)),
+        would_change=(
+            *(change for _, change in asks),
+            *_would_change(complexity, tier, at, parallel, asked=bool(asks)),
+        ),
+        policy_version=at.policy.version,
         details={
             "complexity": complexity.to_json(),
             "plan": plan.to_json(),
             "thresholds": {
-                "approval_tier": policy.approval_tier,
-                "escalate_above": policy.escalate_above,
+                "approval_tier": at.policy.approval_tier,
+                "task_force_above": at.policy.task_force_above,
+                "escalate_above": at.policy.escalate_above,
+                "unclear_from": UNCLEAR_FROM,
+            },
+            "situation": {
+                "branches": parallel,
+                "capable": {name: asdict(choice) for name, choice in at.capable.items()},
+                "stopped": dict(at.stopped),
+                "tokens": at.tokens,
             },
         },
     )
 
 
-def _seats(plan: Plan, capable: Mapping[str, str], named_agent: str) -> tuple[Seat, ...]:
-    if named_agent:
-        return (Seat(named_agent, named_agent, tuple(step.id for step in plan.steps)),)
-    seats: list[Seat] = []
-    seat_of: dict[str, str] = {}
-    for step in plan.steps:
-        agent = capable.get(step.capability)
-        if agent is None:
-            continue
-        waits = tuple(dict.fromkeys(seat_of[e] for e in step.after if e in seat_of))
-        last = next((seat for seat in seats if (seat.member,) == waits), None)
-        if last is not None and last.agent == agent:
-            seats[seats.index(last)] = replace(last, steps=(*last.steps, step.id))
-            seat_of[step.id] = last.member
-            continue
-        member = f"{agent}-{len(seats) + 1}"
-        seats.append(Seat(member, agent, (step.id,), waits))
-        seat_of[step.id] = member
-    return tuple(seats)
+def sole_agent(decision: Mapping[str, Any] | None) -> str:
+    """Return the one agent that does a task by a recorded decision, or '' when several do."""
+    seats: Sequence[Mapping[str, Any]] = decision["seats"] if decision else ()
+    return str(seats[0]["agent"]) if len(seats) == 1 else ""
+
+
+def _asks(
+    plan: Plan, complexity: Complexity, tier: Tier, at: Situation, seats: tuple[Seat, ...]
+) -> Iterator[tuple[str, str]]:
+    """Yield why a person is asked first, and what would have spared it."""
+    policy = at.policy
+    if TIERS.index(tier) >= TIERS.index(policy.approval_tier):
+        yield (
+            f"the plan uses a tool of tier {tier}; policy asks from {policy.approval_tier} upward",
+            "without that tool, or with a higher approval tier, nobody would be asked for risk",
+        )
+    unclear = complexity.of("uncertainty")
+    if complexity.score >= policy.escalate_above and unclear.value >= UNCLEAR_FROM:
+        yield (
+            f"score {complexity.score} reaches {policy.escalate_above}; unclear: {unclear.reason}",
+            "said more plainly, or in smaller pieces, nobody would be asked what is meant",
+        )
+    missing = set[str]() if at.named_agent else plan.capabilities - set(at.capable)
+    if missing:
+        yield (
+            f"no active agent can do: {', '.join(sorted(missing))}",
+            f"an active agent with {' and '.join(sorted(missing))} could do it",
+        )
+    for tool, why in sorted(at.stopped.items()):
+        yield f"tool {tool} is stopped: {why}", f"`dryad lift tool:{tool}` would let it be used"
+    if at.tokens is not None and len(seats) > 1 and at.tokens // len(seats) < LEAST_TOKENS:
+        yield (
+            f"{at.tokens:,} tokens for {len(seats)} members are fewer than {LEAST_TOKENS:,} each",
+            f"a budget of {LEAST_TOKENS * len(seats):,} tokens would be enough to begin",
+        )
+
+
+def _division(complexity: Complexity, at: Situation, parallel: int, *, gathers: bool) -> str:
+    """Say why the work is divided as it is."""
+    if at.named_agent:
+        return f"the requester named agent {at.named_agent}"
+    if gathers:
+        return f"the plan has {parallel} branches that need not wait for each other"
+    if parallel > 1:
+        return (
+            f"the plan has {parallel} branches, but neither the wording ({complexity.score}) nor "
+            f"the plan ({complexity.plan_evidence}) is above {complexity.threshold}"
+        )
+    return "the plan is one line of work: more agents would only wait for each other"
 
 
 def _would_change(
-    route: Route, risky: bool, policy: Policy, complexity: Complexity, parallel: int
-) -> tuple[str, ...]:
-    changes: list[str] = []
-    if risky:
-        changes.append("without that tool, or with a higher approval tier, nobody would be asked")
-    elif route != "escalation":
-        changes.append(f"a tool of tier {policy.approval_tier} or above would ask a person")
-    if route == "escalation":
-        return tuple(changes)
+    complexity: Complexity, tier: Tier, at: Situation, parallel: int, *, asked: bool
+) -> Iterator[str]:
+    policy = at.policy
+    if TIERS.index(tier) < TIERS.index(policy.approval_tier):
+        yield f"a tool of tier {policy.approval_tier} or above would ask a person"
+    if asked:
+        return
     distance = round(policy.escalate_above - complexity.score, 3)
-    changes.append(f"a score {distance} higher would ask a person")
-    if parallel <= 1:
-        changes.append("an independent second piece of work would make it a task force")
-    return tuple(changes)
+    unclear = complexity.of("uncertainty").value >= UNCLEAR_FROM
+    if distance > 0 and unclear:
+        yield f"a score {distance} higher would ask a person what is meant"
+    elif distance <= 0:
+        yield "a request of this score that leaves open what is meant would ask a person"
+    if at.named_agent:
+        yield "without a named agent the plan would decide who works"
+    elif parallel <= 1:
+        yield "an independent second piece of work would make it a task force"
+    elif not complexity.requires_collaboration:
+        known = max(complexity.score, complexity.plan_evidence)
+        yield f"a `task_force_above` below {known} would make it a task force"
+    else:
+        yield "the same pieces in an order (numbered, or with 'then') would go to one after another"
 
 
-class Decisions:
-    """The decisions that were taken, for ever."""
-
-    def __init__(self, database: Database, audit: Audit, *, clock: Clock = utc_now) -> None:
-        self._database = database
-        self._audit = audit
-        self._clock = clock
-
-    def store(self, tenant: TenantId, task: TaskId, decision: Decision) -> str:
-        """Keep and audit a decision; a task has one, so storing again returns the first's id."""
-        with self._database.transaction() as session:
-            earlier = session.scalar(select(DecisionRow.id).where(DecisionRow.task == task))
-            if earlier is not None:
-                return earlier
-            row = DecisionRow(
-                id=new_id("dec"),
-                tenant=tenant,
-                task=task,
-                route=decision.route,
-                score=decision.score,
-                tier=decision.tier,
-                reasons=list(decision.reasons),
-                assessment={
-                    **decision.details,
-                    "seats": [asdict(seat) for seat in decision.seats],
-                    "would_change": list(decision.would_change),
-                },
-                policy_version=decision.policy_version,
-                created=self._clock(),
-            )
-            session.add(row)
-            self._audit.append(
-                tenant,
-                "decided",
-                actor="decision-engine",
-                subject=task,
-                data={
-                    "decision": row.id,
-                    "route": row.route,
-                    "score": row.score,
-                    "tier": row.tier,
-                    "reasons": row.reasons,
-                    "policy_version": row.policy_version,
-                },
-                session=session,
-            )
-            return row.id
-
-    def get(self, tenant: TenantId, decision_or_task: str) -> dict[str, Any]:
-        """Return one decision by its own id or its task's.
-
-        Raises:
-            NotFound: there is none of that id in the tenant.
-        """
-        with self._database.reading() as session:
-            row = session.scalar(
-                select(DecisionRow).where(
-                    DecisionRow.tenant == tenant,
-                    (DecisionRow.id == decision_or_task) | (DecisionRow.task == decision_or_task),
-                )
-            )
-            if row is None:
-                raise NotFound(f"no decision {decision_or_task}")
-            return _as_json(row)
-
-    def of_task(self, tenant: TenantId, task: TaskId) -> dict[str, Any] | None:
-        """Return the decision of a task, or None before there is one."""
-        try:
-            return self.get(tenant, task)
-        except NotFound:
-            return None
-
-    def list(self, tenant: TenantId, *, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the newest decisions first."""
-        with self._database.reading() as session:
-            rows = session.scalars(
-                select(DecisionRow)
-                .where(DecisionRow.tenant == tenant)
-                .order_by(DecisionRow.created.desc(), DecisionRow.id.desc())
-                .limit(limit)
-            )
-            return [_as_json(row) for row in rows]
-
-    def statistics(self, tenant: TenantId) -> dict[str, Any]:
-        """Return totals by route and the mean score."""
-        with self._database.reading() as session:
-            rows = session.execute(
-                select(DecisionRow.route, func.count(), func.avg(DecisionRow.score))
-                .where(DecisionRow.tenant == tenant)
-                .group_by(DecisionRow.route)
-            ).all()
-        total = sum(count for _, count, _ in rows)
-        mean = sum(count * float(average) for _, count, average in rows) / total if total else None
-        return {
-            "total": total,
-            "by_route": {route: count for route, count, _ in rows},
-            "mean_score": None if mean is None else round(mean, 3),
-        }
+def _parallel(seats: tuple[Seat, ...]) -> int:
+    """Return the most seats that can work at the same time, by how deep they wait."""
+    depth: dict[str, int] = {}
+    for seat in seats:
+        depth[seat.member] = 1 + max((depth[earlier] for earlier in seat.after), default=-1)
+    return max((list(depth.values()).count(level) for level in set(depth.values())), default=0)
 
 
-def _as_json(row: DecisionRow) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "task": row.task,
-        "route": row.route,
-        "score": row.score,
-        "tier": row.tier,
-        "reasons": row.reasons,
-        "policy_version": row.policy_version,
-        "created": row.created.isoformat(),
-        **row.assessment,
-    }
+def _one_after_another(seats: tuple[Seat, ...]) -> tuple[Seat, ...]:
+    chained: list[Seat] = []
+    for seat in seats:
+        chained.append(replace(seat, after=(chained[-1].member,) if chained else ()))
+    return tuple(chained)
+
+
+def _seats(plan: Plan, at: Situation) -> tuple[Seat, ...]:
+    if at.named_agent:
+        steps = tuple(step.id for step in plan.in_order())
+        return (Seat(at.named_agent, at.named_agent, steps),)
+    seats: list[Seat] = []
+    seat_of: dict[str, str] = {}
+    for step in plan.in_order():
+        choice = at.capable.get(step.capability)
+        if choice is None:
+            continue
+        waits = tuple(dict.fromkeys(seat_of[e] for e in step.after if e in seat_of))
+        last = next((seat for seat in seats if (seat.member,) == waits), None)
+        alone = last is not None and not any(last.member in seat.after for seat in seats)
+        if last is not None and alone and last.agent == choice.agent:
+            seats[seats.index(last)] = replace(last, steps=(*last.steps, step.id))
+            seat_of[step.id] = last.member
+            continue
+        member = f"{choice.agent}-{len(seats) + 1}"
+        seats.append(Seat(member, choice.agent, (step.id,), waits))
+        seat_of[step.id] = member
+    return tuple(seats)

@@ -1,7 +1,7 @@
 """What members bring back, and how it becomes one answer that says who found what."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,10 +39,16 @@ class Finding:
         }
 
 
-def synthesise(findings: Sequence[Finding]) -> dict[str, Any]:
+def synthesise(
+    findings: Sequence[Finding], ladder: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """Join findings into the result of a task: one answer, its sources numbered once.
 
     Each member cites its own sources as [1], [2], …; here they are numbered over all members.
+
+    Args:
+        findings: What each member brought back.
+        ladder: What was doubted on the way, and who was asked about it.
     """
     citations: list[dict[str, Any]] = []
     texts: list[str] = []
@@ -63,6 +69,7 @@ def synthesise(findings: Sequence[Finding]) -> dict[str, Any]:
         "citations": citations,
         "degraded": "; ".join(degraded),
         "work": [finding.to_json() for finding in findings],
+        "ladder": [dict(rung) for rung in ladder],
     }
 
 

@@ -3,26 +3,32 @@
 Pure over the stores it is handed: the flow decides when each part happens.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dryad.execution import episodes
 from dryad.execution.agents import Agents
 from dryad.execution.models.errands import read_task
-from dryad.foundation.ids import RunId
+from dryad.foundation.ids import RunId, TenantId
 from dryad.foundation.policies import Policies
 from dryad.foundation.stops import Stops
 from dryad.foundation.tool_rules import rank
 from dryad.foundation.tools import TIERS, Tier, Tools
 from dryad.orchestration import complexity, decision
-from dryad.orchestration.decision import Decision, Decisions, Seat
+from dryad.orchestration.complexity import Recalibration
+from dryad.orchestration.decision import Choice, Decision, Seat, Situation
+from dryad.orchestration.decisions import ENGINE, Decisions
+from dryad.orchestration.evidence import Rung
 from dryad.orchestration.findings import Finding
-from dryad.orchestration.plan import Plan, offline_plan
+from dryad.orchestration.model_planner import RULES, Planned, plan_with
+from dryad.orchestration.offline_planner import offline_plan
+from dryad.orchestration.plan import Plan
 from dryad.orchestration.review.questions import Case, Question
 from dryad.orchestration.tasks import Task
 
-DECISION_ENGINE = "decision-engine"
+if TYPE_CHECKING:
+    from dryad.execution.models.language import Language
 
 
 @dataclass(frozen=True)
@@ -37,42 +43,104 @@ class HybridOrchestrator:
     """Routes tasks over the agents, tools and policies of their tenants."""
 
     def __init__(
-        self, agents: Agents, tools: Tools, policies: Policies, stops: Stops, decisions: Decisions
+        self,
+        agents: Agents,
+        tools: Tools,
+        policies: Policies,
+        stops: Stops,
+        decisions: Decisions,
+        *,
+        tokens: int | None,
+        language: "Callable[[TenantId], Language] | None" = None,
     ) -> None:
+        """Hand over the stores.
+
+        Args:
+            agents: Who there is.
+            tools: What they may call, and how risky it is.
+            policies: When a person must be asked.
+            stops: What is stopped.
+            decisions: Where decisions are kept.
+            tokens: The most a task may spend that names no budget; None when models use none.
+            language: Makes the model that plans; None: rules plan.
+        """
         self._agents = agents
         self._tools = tools
         self._policies = policies
         self._stops = stops
         self._decisions = decisions
+        self._tokens = tokens
+        self._language = language
 
     def decide(self, task: Task) -> Decision:
         """Plan and score a task, choose who does it, and keep the decision.
+
+        A task is decided on once: asked again, the decision that was kept comes back.
 
         Raises:
             Refused: a stop is in force for the tenant or for the agent that was named.
             Unavailable: the decision could not be stored; nothing may go on without it.
         """
         self._stops.check(task.tenant, agent=task.agent or None)
-        plan = offline_plan(task.text)
-        tier = self._tier(task, plan)
-        chosen = decision.decide(
+        kept = self._decisions.kept(task.id)
+        return kept or self._decisions.store(task.tenant, task.id, self.consider(task))
+
+    def consider(self, task: Task) -> Decision:
+        """Return what would be decided now, and keep nothing."""
+        planned = self._planned(task)
+        plan = planned.plan
+        # A model's plan may leave out a risky step that the text plainly asks for.
+        tier = self._tier(task, plan.tools | offline_plan(task.text).tools)
+        policy = self._policies.current(task.tenant)
+        stopped = {stop.scope: stop.reason for stop in self._stops.list(task.tenant)}
+        scored = complexity.score(
+            task.text,
             plan,
-            complexity.score(task.text, plan, tier),
             tier,
-            policy=self._policies.current(task.tenant),
-            capable=self._capable(task, plan),
+            recalibration=Recalibration(policy.score_slope, policy.score_offset),
+            threshold=policy.task_force_above,
+        )
+        situation = Situation(
+            policy=policy,
+            capable=self._capable(task, plan, stopped),
+            stopped={
+                tool: stopped[f"tool:{tool}"] for tool in plan.tools if f"tool:{tool}" in stopped
+            },
+            tokens=None if self._tokens is None else self._left(task, self._tokens),
             named_agent=task.agent,
         )
+        chosen = decision.decide(plan, scored, tier, situation)
+        chosen.details["planner"] = planned.to_json()
         chosen.details["drafted"] = self._drafted(task, plan)
-        self._decisions.store(task.tenant, task.id, chosen)
         return chosen
 
-    def _capable(self, task: Task, plan: Plan) -> Mapping[str, str]:
-        best: dict[str, str] = {}
+    def _planned(self, task: Task) -> Planned:
+        language = self._language
+        if language is None or task.agent or self._tokens is None:
+            return Planned(offline_plan(task.text))
+        active = [agent for agent in self._agents.list(task.tenant) if agent.status == "active"]
+        return plan_with(
+            lambda: language(task.tenant),
+            task.text,
+            capabilities={name for agent in active for name in agent.capabilities},
+            tools={tool.name for tool in self._tools.list(task.tenant, active_only=True)},
+            most_tokens=self._left(task, self._tokens),
+        )
+
+    def _left(self, task: Task, most: int) -> int:
+        return max(0, int(task.budget.get("tokens", most)) - task.tokens)
+
+    def _capable(self, task: Task, plan: Plan, stopped: Mapping[str, str]) -> Mapping[str, Choice]:
+        best: dict[str, Choice] = {}
         for capability in sorted(plan.capabilities):
-            found = self._agents.discover(task.tenant, [capability])
+            found = [
+                agent
+                for agent in self._agents.discover(task.tenant, [capability])
+                if f"agent:{agent.id}" not in stopped
+            ]
             if found:
-                best[capability] = found[0].id
+                others = tuple(agent.id for agent in found[1:4])
+                best[capability] = Choice(found[0].id, round(found[0].reliability, 3), others)
         return best
 
     def _drafted(self, task: Task, plan: Plan) -> dict[str, Any] | None:
@@ -89,10 +157,14 @@ class HybridOrchestrator:
             "arguments": {"to": actions[0].to, "message": actions[0].text},
         }
 
-    def _tier(self, task: Task, plan: Plan) -> Tier:
-        known: dict[str, Tier] = {spec.name: spec.tier for spec in self._tools.list(task.tenant)}
+    def _tier(self, task: Task, tools: Collection[str]) -> Tier:
+        known: dict[str, Tier] = {
+            # Of several versions the newest is what would be called: the last one counts here.
+            spec.name: spec.tier
+            for spec in reversed(self._tools.list(task.tenant, active_only=True))
+        }
         # An unknown tool is refused when it is called; for the decision it counts as the riskiest.
-        return TIERS[max((rank(known.get(name, TIERS[-1])) for name in plan.tools), default=0)]
+        return TIERS[max((rank(known.get(name, TIERS[-1])) for name in tools), default=0)]
 
 
 def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:
@@ -112,7 +184,7 @@ def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:
         tenant=task.tenant,
         task=task.id,
         run=run,
-        member=DECISION_ENGINE,
+        member=ENGINE,
         ordinal=1,
         kind="escalation" if call is None else "approval",
         tier=chosen.tier,
@@ -122,9 +194,10 @@ def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:
         action=f"The task:\n{task.text}\n\nThe plan:\n{steps}",
         call=call,
         limits=(
-            "The plan was made by rules from the text of the task, and nothing has been done so "
-            "far. An agent that wants to make any other risky call than one shown here has to "
-            "ask again, with the exact arguments. Whether what is written is true was not checked."
+            f"The plan was made by {_planner(chosen)} from the text of the task, and nothing has "
+            "been done so far. An agent that wants to make any other risky call than one shown "
+            "here has to ask again, with the exact arguments. Whether what is written is true was "
+            "not checked."
         ),
         policy_version=chosen.policy_version,
     )
@@ -182,14 +255,53 @@ def patience(task: Task) -> int:
     return int(task.budget.get("answer_within_seconds", 0))
 
 
-def prompt(chosen: Decision, seat: Seat, earlier: Sequence[Finding]) -> str:
-    """Return what one seat is told: its steps of the plan, and what others found before."""
+def evidence_question(
+    task: Task, run: RunId, findings: Sequence[Finding], ladder: Sequence[Rung]
+) -> Question:
+    """Return what a person is asked about an answer that did not stand up to its checks."""
+    answers = "\n\n".join(f"{finding.seat.member}:\n{finding.text}" for finding in findings)
+    return Question(
+        tenant=task.tenant,
+        task=task.id,
+        run=run,
+        member=ENGINE,
+        ordinal=2,
+        kind="guidance",
+        tier="read",
+        requester=task.requester,
+        title="May this answer be given?",
+        why="; ".join(f"{rung.member}: {', '.join(rung.doubts)}" for rung in ladder),
+        action=f"The task:\n{task.text}\n\nWhat was found:\n{answers}",
+        limits=(
+            "Checked was only what an agent did: whether its sources speak of what it says, and "
+            "whether its programs ran. Approve gives the answer as it is, with this remark."
+        ),
+    )
+
+
+def prompt(
+    chosen: Decision, seat: Seat, earlier: Sequence[Finding], objections: Sequence[str] = ()
+) -> str:
+    """Return what one seat is told: its steps of the plan, and what others found before.
+
+    Args:
+        chosen: The decision with the plan.
+        seat: Who is told.
+        earlier: What the seats it waits for found.
+        objections: Why an earlier answer to the same part was not accepted.
+    """
     plan = {step.id: step for step in Plan.from_json(chosen.details["plan"]).steps}
     told = "\n".join(plan[step].text for step in seat.steps)
     if earlier:
         told += "\n\nFindings:\n"
         told += "\n\n".join(f"{finding.seat.member}: {finding.text}" for finding in earlier)
+    if objections:
+        told += "\n\nNotes:\nAn earlier answer was not accepted: " + "; ".join(objections)
     return told
+
+
+def _planner(chosen: Decision) -> str:
+    return str(chosen.details.get("planner", {}).get("by", RULES))
 
 
 def _who(seats: Sequence[Seat], step: str) -> str:

@@ -5,20 +5,28 @@ What people or agents wrote keeps its paragraphs, lists and code; everything els
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
+from dryad.orchestration.explanation import ROUTES
 from dryad.orchestration.review.questions import Case
 from dryad.orchestration.review.quoting import inline, prose
 from dryad.orchestration.tasks import Task
 
 
-def report(task: Task, decision: Mapping[str, Any] | None, cases: Sequence[Case]) -> str:
+def report(
+    task: Task,
+    decision: Mapping[str, Any] | None,
+    cases: Sequence[Case],
+    force: Mapping[str, Any] | None = None,
+) -> str:
     """Return the report of an ended task, the answer first.
 
     Args:
         task: As it ended.
         decision: As `Decisions.get` returns it; None when it ended before one was taken.
         cases: Everything that was asked about it.
+        force: Its task force, as `TaskForces.of_task` returns it, if it had one.
     """
     parts = [
         f"# {_HEADLINES.get(task.status, task.status.capitalize())}",
@@ -36,8 +44,16 @@ def report(task: Task, decision: Mapping[str, Any] | None, cases: Sequence[Case]
         parts += _decision(decision)
     if task.result is not None and task.result["work"]:
         parts += ["## What each agent did", _table(_WORK, map(_work, task.result["work"]))]
+    if task.result is not None and task.result.get("ladder"):
+        parts += ["## What was doubted", _table(_LADDER, map(_rung, task.result["ladder"]))]
+    if force is not None:
+        parts += ["## What the task force said", _table(_LOG, map(_message, force["messages"]))]
+    parts += ["## When", _table(_WHEN, timeline(task, decision, cases, force))]
     return "\n\n".join(parts)
 
+
+_SHOWN = 300
+"""Characters of one message a report shows; the whole is in the API."""
 
 _HEADLINES = {
     "done": "Done",
@@ -47,15 +63,51 @@ _HEADLINES = {
     "failed": "Failed",
     "cancelled": "Cancelled",
 }
-_ROUTES = {
-    "sequential": "one agent after the other",
-    "task_force": "a task force, side by side",
-    "escalation": "a person first",
-}
 _SOURCE = ("", "document", "section", "origin", "provenance")
 _STEP = ("", "step", "may use", "waits for", "done by")
+_LADDER = ("whose answer", "what spoke against it", "who was asked", "what came of it")
+_LOG = ("", "member", "kind", "what")
+_WHEN = ("UTC", "what happened")
 _DIMENSION = ("dimension", "value", "share", "reason")
 _WORK = ("member", "agent", "tools", "time", "tokens", "cost USD")
+
+
+def timeline(
+    task: Task,
+    decision: Mapping[str, Any] | None,
+    cases: Sequence[Case],
+    force: Mapping[str, Any] | None,
+) -> list[list[str]]:
+    """Return what happened to a task, in order: (time, what)."""
+    moments = [(task.created.isoformat(), "submitted")]
+    if decision is not None:
+        moments.append((decision["created"], f"decided: {ROUTES[decision['route']]}"))
+    for case in cases:
+        moments.append((case.created.isoformat(), f"question {case.id} asked"))
+        if case.verdict is not None:
+            moments.append((case.verdict.at, f"question {case.id}: {case.verdict.decision}"))
+    if force is not None:
+        moments += [
+            (said["created"], f"{said['member']}: {said['kind']}") for said in force["messages"]
+        ]
+    if task.finished is not None:
+        moments.append((task.finished.isoformat(), f"ended: {task.status}"))
+    return [
+        [at[:23].replace("T", " "), inline(what)] for at, what in sorted(moments, key=itemgetter(0))
+    ]
+
+
+def _rung(rung: Mapping[str, Any]) -> list[str]:
+    who = f"{rung['step']} {rung['by']}".strip()
+    return [inline(rung["member"]), inline("; ".join(rung["doubts"])), inline(who),
+            inline(rung["outcome"])]  # fmt: skip
+
+
+def _message(said: Mapping[str, Any]) -> list[str]:
+    content = {key: value for key, value in said["content"].items() if key != "turn"}
+    told = content.get("text") or json.dumps(content, ensure_ascii=False)
+    shown = told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…"
+    return [str(said["sequence"]), inline(said["member"]), said["kind"], inline(shown)]
 
 
 def _answer(result: Mapping[str, Any]) -> list[str]:
@@ -101,7 +153,7 @@ def _decision(decision: Mapping[str, Any]) -> list[str]:
     return [
         "## Who did it, and why",
         (
-            f"**{_ROUTES[decision['route']]}** · complexity {decision['score']:.2f} · "
+            f"**{ROUTES[decision['route']]}** · complexity {decision['score']:.2f} · "
             f"riskiest tool `{decision['tier']}` · policy version {decision['policy_version']}"
         ),
         _list(decision["reasons"]),

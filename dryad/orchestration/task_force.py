@@ -1,11 +1,13 @@
 """A task force: several agents on one task, each with a seat, and an ordered log of what they said.
 
-States: active ⇄ paused → resolved | failed. Only members speak, and only while it is active.
+States: active ⇄ paused → resolved | failed. Only members speak, and only while it is active. The
+coordinator is a member without a seat: it says in the log what the checks found and who agreed.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -15,12 +17,14 @@ from dryad.foundation.database import Database
 from dryad.foundation.database.models import ForceMemberRow, ForceMessageRow, ForceRow
 from dryad.foundation.errors import Conflict, LimitExceeded, NotFound, Refused
 from dryad.foundation.ids import TaskId, TenantId, new_id
-from dryad.orchestration.decision import Seat
+from dryad.orchestration.decision import Decision, Seat
 
 MessageKind = Literal["proposal", "critique", "refinement", "agreement", "question", "answer"]
 ForceStatus = Literal["active", "paused", "resolved", "failed"]
 
 MAX_MESSAGES = 500
+COORDINATOR = "coordinator"
+
 _NEXT: dict[ForceStatus, frozenset[ForceStatus]] = {
     "active": frozenset({"paused", "resolved", "failed"}),
     "paused": frozenset({"active", "failed"}),
@@ -37,6 +41,7 @@ class Message:
     member: str
     kind: MessageKind
     content: dict[str, Any]
+    created: datetime
 
 
 class TaskForces:
@@ -47,28 +52,91 @@ class TaskForces:
         self._clock = clock
 
     def assemble(
-        self, tenant: TenantId, task: TaskId, objective: str, seats: tuple[Seat, ...]
+        self,
+        tenant: TenantId,
+        task: TaskId,
+        objective: str,
+        seats: Sequence[Seat],
+        *,
+        roles: Mapping[str, str],
     ) -> str:
-        """Seat the members; a task has one force, so assembling again returns the first's id."""
+        """Seat the members beside a coordinator; who sits already, and the force, are kept.
+
+        Args:
+            tenant: Whose force it is.
+            task: A task has one force.
+            objective: What it is for.
+            seats: Who joins.
+            roles: Member → role; who has none is called by the agent's id.
+
+        Returns:
+            The id of the force.
+
+        Raises:
+            Refused: the force has ended; nobody joins any more.
+        """
         with self._database.transaction() as session:
-            found = session.scalar(select(ForceRow.id).where(ForceRow.task == task))
-            if found is not None:
-                return found
-            row = ForceRow(
-                id=new_id("force"),
-                tenant=tenant,
-                task=task,
-                objective=objective,
-                status="active",
-                created=self._clock(),
+            row = session.scalar(select(ForceRow).where(ForceRow.task == task).with_for_update())
+            if row is None:
+                row = ForceRow(
+                    id=new_id("force"),
+                    tenant=tenant,
+                    task=task,
+                    objective=objective,
+                    status="active",
+                    created=self._clock(),
+                )
+                session.add(row)
+                session.flush()
+                session.add(
+                    ForceMemberRow(force=row.id, member=COORDINATOR, agent="", role=COORDINATOR)
+                )
+            present = set(
+                session.scalars(select(ForceMemberRow.member).where(ForceMemberRow.force == row.id))
             )
-            session.add(row)
-            session.flush()
+            new = [seat for seat in seats if seat.member not in present]
+            if new and not _NEXT[cast("ForceStatus", row.status)]:
+                raise Refused(f"{row.id} is {row.status}; nobody joins it any more")
             session.add_all(
-                ForceMemberRow(force=row.id, member=s.member, agent=s.agent, role=s.agent)
-                for s in seats
+                ForceMemberRow(
+                    force=row.id,
+                    member=seat.member,
+                    agent=seat.agent,
+                    role=roles.get(seat.member, seat.agent),
+                )
+                for seat in new
             )
             return row.id
+
+    def say(
+        self, task: TaskId, member: str, kind: MessageKind, content: dict[str, Any], *, turn: str
+    ) -> None:
+        """Post what a member said at one turn of a task's force, once; without a force, nothing.
+
+        Args:
+            task: Whose force.
+            member: Who speaks.
+            kind: What it is.
+            content: What is said.
+            turn: Names the moment; a turn that was told is not told again by a replay.
+
+        Raises:
+            Refused: not a member, or the force is not active.
+            LimitExceeded: the force has said enough.
+        """
+        with self._database.transaction() as session:
+            force = session.scalar(select(ForceRow).where(ForceRow.task == task).with_for_update())
+            if force is None:
+                return
+            told = session.scalars(
+                select(ForceMessageRow.content).where(
+                    ForceMessageRow.force == force.id,
+                    ForceMessageRow.member == member,
+                    ForceMessageRow.kind == kind,
+                )
+            )
+            if all(one.get("turn") != turn for one in told):
+                self._append(session, force, member, kind, {**content, "turn": turn})
 
     def post(self, force: str, member: str, kind: MessageKind, content: dict[str, Any]) -> int:
         """Append a message and return its number.
@@ -78,28 +146,37 @@ class TaskForces:
             LimitExceeded: the force has said enough.
         """
         with self._database.transaction() as session:
-            row = _force(session, force, lock=True)
-            if session.get(ForceMemberRow, (force, member)) is None:
-                raise Refused(f"{member} is not a member of {force}")
-            if row.status != "active":
-                raise Refused(f"{force} is {row.status}; nothing more is said in it")
-            last = session.scalar(
-                select(func.max(ForceMessageRow.sequence)).where(ForceMessageRow.force == force)
+            return self._append(session, _force(session, force, lock=True), member, kind, content)
+
+    def _append(
+        self,
+        session: Session,
+        force: ForceRow,
+        member: str,
+        kind: MessageKind,
+        content: dict[str, Any],
+    ) -> int:
+        if session.get(ForceMemberRow, (force.id, member)) is None:
+            raise Refused(f"{member[:80]} is not a member of {force.id}")
+        if force.status != "active":
+            raise Refused(f"{force.id} is {force.status}; nothing more is said in it")
+        last = session.scalar(
+            select(func.max(ForceMessageRow.sequence)).where(ForceMessageRow.force == force.id)
+        )
+        number = (last or 0) + 1
+        if number > MAX_MESSAGES:
+            raise LimitExceeded(f"a task force says at most {MAX_MESSAGES} messages")
+        session.add(
+            ForceMessageRow(
+                force=force.id,
+                sequence=number,
+                member=member,
+                kind=kind,
+                content=content,
+                created=self._clock(),
             )
-            number = (last or 0) + 1
-            if number > MAX_MESSAGES:
-                raise LimitExceeded(f"a task force says at most {MAX_MESSAGES} messages")
-            session.add(
-                ForceMessageRow(
-                    force=force,
-                    sequence=number,
-                    member=member,
-                    kind=kind,
-                    content=content,
-                    created=self._clock(),
-                )
-            )
-            return number
+        )
+        return number
 
     def messages(self, force: str, *, limit: int = 100) -> list[Message]:
         """Return what was said, in order."""
@@ -111,7 +188,13 @@ class TaskForces:
                 .limit(limit)
             )
             return [
-                Message(row.sequence, row.member, row.kind, row.content)  # pyright: ignore[reportArgumentType] - the CHECK constraint holds it
+                Message(
+                    row.sequence,
+                    row.member,
+                    cast("MessageKind", row.kind),
+                    row.content,
+                    row.created,
+                )
                 for row in rows
             ]
 
@@ -127,28 +210,39 @@ class TaskForces:
             row = _force(session, force, lock=True)
             if row.status == status:
                 return
-            if status not in _NEXT[row.status]:  # pyright: ignore[reportArgumentType] - as above
+            if status not in _NEXT[cast("ForceStatus", row.status)]:
                 raise Conflict(f"{force} is {row.status} and cannot become {status}")
             row.status = status
             if not _NEXT[status]:
                 row.closed, row.result = self._clock(), result
 
-    def resolve(self, task: TaskId, work: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Post what each member brought back and end the task's force, if it has one."""
-        found = self.of_task(task)
-        if found is None or found["status"] != "active":
+    def pause(self, task: TaskId, *, waits: bool) -> None:
+        """Let the task's force wait for a person as one, or go on; ended or none, nothing."""
+        found = self._standing(task)
+        if found is not None and found[1] in {"active", "paused"}:
+            self.become(found[0], "paused" if waits else "active")
+
+    def resolve(self, task: TaskId, result: dict[str, Any]) -> None:
+        """End the task's force with what it agreed on, if it has one that is not ended."""
+        found = self._standing(task)
+        if found is None or found[1] not in {"active", "paused"}:
             return
-        said = {message.member for message in self.messages(found["id"])}
-        for member, content in work:
-            if member not in said:
-                self.post(found["id"], member, "proposal", content)
-        self.become(found["id"], "resolved", result={"members": [member for member, _ in work]})
+        if found[1] == "paused":
+            self.become(found[0], "active")
+        self.say(task, COORDINATOR, "agreement", result, turn="end")
+        self.become(found[0], "resolved", result=result)
 
     def fail(self, task: TaskId) -> None:
         """End the task's force without a result, if it has one that is not ended."""
-        found = self.of_task(task)
-        if found is not None and found["status"] in {"active", "paused"}:
-            self.become(found["id"], "failed")
+        found = self._standing(task)
+        if found is not None and found[1] in {"active", "paused"}:
+            self.become(found[0], "failed")
+
+    def _standing(self, task: TaskId) -> tuple[str, str] | None:
+        with self._database.reading() as session:
+            query = select(ForceRow.id, ForceRow.status).where(ForceRow.task == task)
+            row = session.execute(query).one_or_none()
+            return None if row is None else (row[0], row[1])
 
     def of_task(self, task: TaskId) -> dict[str, Any] | None:
         """Return the force of a task for people and programs."""
@@ -161,7 +255,7 @@ class TaskForces:
                 .where(ForceMemberRow.force == row.id)
                 .order_by(ForceMemberRow.member)
             )
-            return {
+            found: dict[str, Any] = {
                 "id": row.id,
                 "status": row.status,
                 "objective": row.objective,
@@ -170,6 +264,23 @@ class TaskForces:
                 ],
                 "result": row.result,
             }
+        return {
+            **found,
+            "messages": [_as_json(m) for m in self.messages(found["id"], limit=MAX_MESSAGES)],
+        }
+
+
+def roles(decision: Decision) -> dict[str, str]:
+    """Return what each seat of a decision is there for: its kind of work, or joining others'."""
+    capability = {step["id"]: step["capability"] for step in decision.details["plan"]}
+    return {
+        seat.member: "synthesis" if len(seat.after) > 1 else capability[seat.steps[0]]
+        for seat in decision.seats
+    }
+
+
+def _as_json(message: Message) -> dict[str, Any]:
+    return {**asdict(message), "created": message.created.isoformat()}
 
 
 def _force(session: Session, force: str, *, lock: bool = False) -> ForceRow:

@@ -37,7 +37,7 @@ def step(report: Report, name: str) -> Generator[list[str]]:
     began, details = time.monotonic(), list[str]()
     report(Progress(name))
     yield details
-    report(Progress(name, "; ".join(details), round(time.monotonic() - began, 2)))
+    report(Progress(name, "\n".join(details), round(time.monotonic() - began, 2)))
 
 
 def failure(error: DryadError) -> str:

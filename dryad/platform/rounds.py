@@ -115,7 +115,7 @@ class Rounds:
                 "database": self._database,
                 "prefect": self._prefect,
                 "worker": self._worker,
-                "redis": lambda: Finding("healthy", "embedded: short-term memory is in the ledger"),
+                "redis": self._short_term,
                 "chromadb": self._long_term,
                 "llm": self._llm,
                 "sandbox": self._sandbox,
@@ -185,9 +185,17 @@ class Rounds:
             return Finding("unhealthy", "no worker is online: nothing starts")
         return Finding("healthy", f"{len(online)} online")
 
+    def _short_term(self) -> Finding:
+        settings = self.services.settings
+        if settings.redis_url is not None and settings.redis_available:
+            return Finding("degraded", "DRYAD_REDIS_URL is set; this version uses the ledger alone")
+        return Finding("healthy", "embedded: short-term memory is in the ledger")
+
     def _long_term(self) -> Finding:
-        searches = self.services.librarian.searches_by
-        return Finding("healthy", f"embedded: in the ledger, found by {searches}")
+        searches = f"in the ledger, found by {self.services.librarian.searches_by}"
+        if self.services.settings.chroma != "embedded":
+            return Finding("degraded", f"DRYAD_CHROMA is set; this version keeps all {searches}")
+        return Finding("healthy", f"embedded: {searches}")
 
     def _llm(self) -> Finding:
         degraded = self.services.models.degraded

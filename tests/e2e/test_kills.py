@@ -163,6 +163,7 @@ def test_five_tasks_end_truthfully_while_processes_are_killed(
     verified(restless)
 
 
+@pytest.mark.soak
 def test_nothing_outlives_a_killed_instance_and_the_next_one_starts_clean(restless: Installation):
     task = submit(restless, TEXTS[0])
     assert len(restless.processes()) >= 5

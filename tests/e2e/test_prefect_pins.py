@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests import servers
 
@@ -25,6 +26,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.soak
 def test_a_scheduled_run_fires(database_url: str, tmp_path: Path):
     (home := tmp_path / "prefect").mkdir()
     script, fired = tmp_path / "tick.py", tmp_path / "fired"

@@ -121,8 +121,8 @@ def test_a_task_from_the_form_is_marked_as_asked_by_nobody_known(installation: I
 
 @pytest.mark.parametrize(
     "request_",
-    [{"text": ""}, {"text": "x", "context": {"text": "\u202e\x00"}}],
-    ids=["empty", "NUL"],
+    [{"text": ""}, {"text": "x", "context": {"bell": "\x07"}}],
+    ids=["empty", "control character"],
 )
 def test_a_form_that_is_no_task_ends_refused(installation: Installation, request_: dict[str, Any]):
     with installation.prefect() as prefect:

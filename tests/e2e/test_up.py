@@ -131,6 +131,7 @@ def test_another_installation_on_its_port_is_told_who_has_it(
     assert "DRYAD_API_PORT" in done.stderr
 
 
+@pytest.mark.soak
 def test_two_installations_run_side_by_side(ours: Installation, start: Start) -> None:
     other = start("other")
     assert {row["state"] for row in processes(other).values()} == {"ready"}

@@ -40,6 +40,7 @@ class Ui:
         self.page.get_by_role("menuitem", name="Suspended").click()
         self.page.keyboard.press("Escape")
         self.page.get_by_role("link", name=run_name).click()
+        self.page.wait_for_url("**/flow-run/**")  # the list has menus, too
         self.see_state("Suspended")  # before that the menu has no *Resume*
         self.page.locator("button[aria-haspopup=menu]").last.click()
         self.page.get_by_role("menuitem", name="Resume").click()

@@ -14,6 +14,7 @@ from dryad.api.routes.decisions import DecisionOut
 from dryad.api.shapes import Incoming, Limit, Outgoing, Page, Prose, Ref
 from dryad.foundation.errors import InvalidRequest, NotFound
 from dryad.foundation.ids import TaskId
+from dryad.orchestration.task_force import ForceStatus, MessageKind
 from dryad.orchestration.tasks import Request, Status, Task
 from dryad.platform.rounds import clear_away
 
@@ -87,10 +88,40 @@ class Steps(Outgoing):
     )
 
 
+class MemberOut(Outgoing):
+    """Who sits in a task force, and as what."""
+
+    member: str
+    agent: str
+    role: str
+
+
+class MessageOut(Outgoing):
+    """What one member said."""
+
+    sequence: int
+    member: str
+    kind: MessageKind
+    content: dict[str, Any]
+    created: datetime
+
+
+class ForceOut(Outgoing):
+    """The task force of a task, and what was said in it, in order."""
+
+    id: str
+    status: ForceStatus
+    objective: str
+    members: list[MemberOut]
+    messages: list[MessageOut]
+    result: dict[str, Any] | None
+
+
 class TaskDetail(TaskOut):
     """A task, who does it and why, how far it got, and what a person is or was asked."""
 
     decision: DecisionOut | None
+    force: ForceOut | None
     steps: Steps
     cases: list[CaseOut]
 
@@ -160,6 +191,7 @@ def show(task_id: Ref, access: TaskReader) -> TaskDetail:
     return TaskDetail(
         **TaskOut.model_validate(task).model_dump(),
         decision=_decision(access, task),
+        force=_force(access, task),
         steps=_steps(access, task),
         cases=[CaseOut.model_validate(case) for case in cases],
     )
@@ -187,6 +219,11 @@ def _decision(access: Access, task: Task) -> DecisionOut | None:
     except NotFound:
         return None
     return DecisionOut.model_validate(found)
+
+
+def _force(access: Access, task: Task) -> ForceOut | None:
+    found = access.edge.services.forces.of_task(task.id)
+    return None if found is None else ForceOut.model_validate(found)
 
 
 def _steps(access: Access, task: Task) -> Steps:

@@ -1,5 +1,6 @@
 """Tools: what agents may call, at which risk, and who was granted what."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -8,7 +9,19 @@ from pydantic import AwareDatetime, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from dryad.api.auth import Admin, TaskReader
-from dryad.api.shapes import Incoming, JsonObject, Line, Name, Outgoing, Page, Prose, Ref
+from dryad.api.shapes import (
+    Incoming,
+    JsonObject,
+    LargeObject,
+    Line,
+    Name,
+    Outgoing,
+    Page,
+    Prose,
+    Ref,
+)
+from dryad.execution.openapi import Wanted, read_operations
+from dryad.foundation.errors import InvalidRequest
 from dryad.foundation.tool_rules import Kind, PrincipalType, Status, Tier
 from dryad.foundation.tools import ToolSpec
 
@@ -30,6 +43,31 @@ _EXAMPLE: JsonDict = {
         "text = json.load(open('arguments.json'))['text']\n"
         "print(json.dumps({'words': len(text.split())}))\n"
     },
+}
+
+
+_DOCUMENT: JsonDict = {
+    "document": {
+        "openapi": "3.0.3",
+        "info": {"title": "Weather", "version": "1.0"},
+        "servers": [{"url": "https://weather.example.org"}],
+        "paths": {
+            "/now/{city}": {
+                "get": {
+                    "operationId": "weatherNow",
+                    "parameters": [
+                        {
+                            "name": "city",
+                            "in": "path",
+                            "required": True,
+                            "schema": {"type": "string"},
+                        }
+                    ],
+                    "responses": {"200": {"description": "The weather"}},
+                }
+            }
+        },
+    }
 }
 
 
@@ -63,6 +101,47 @@ class ToolOut(Outgoing):
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
     status: Status
+
+
+class OpenApiIn(Incoming):
+    """An OpenAPI 3 document whose operations become tools."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_DOCUMENT]})
+
+    document: LargeObject
+    base: str = Field(default="", max_length=500, description="Default: the document's server")
+    only: list[Name] = Field(default=[], description="Operations meant; empty: all")
+    tiers: dict[Name, Tier] = Field(
+        default={}, description="Risk by operation; default `read` for GET, else `external`"
+    )
+    headers: dict[Line, Line] = Field(default={}, description="Sent with each call; never shown")
+    hosts: list[Line] = Field(default=[], description="Hosts it may reach; default its own")
+    private_hosts: list[Line] = Field(
+        default=[], description="Hosts that may have addresses of a private network"
+    )
+
+
+class ImportOut(Outgoing):
+    """What became of a document."""
+
+    tools: list[ToolOut]
+    left_out: dict[str, str] = Field(description="Operations that could not be tools, and why")
+
+
+class ServerIn(Incoming):
+    """An MCP server of this installation."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"server": "shop"}]})
+
+    server: Name
+
+
+class Classification(Incoming):
+    """How risky a discovered version is, says a person who read it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tier": "read"}]})
+
+    tier: Tier
 
 
 class Standing(Incoming):
@@ -129,9 +208,42 @@ def show(
 @router.post("", status_code=201)
 def register(body: ToolIn, access: Admin) -> ToolOut:
     """Add a version of a tool; nobody may call it until it is granted."""
+    if body.kind == "mcp":
+        raise InvalidRequest(
+            "a tool of an MCP server is not registered but discovered",
+            "Send the server's name to POST /api/v1/tools/discover.",
+        )
     spec = ToolSpec(**body.model_dump())
     made = access.edge.services.tools.register(access.tenant, spec, by=access.actor)
     return ToolOut.model_validate(made)
+
+
+@router.post("/import", status_code=201)
+def import_document(body: OpenApiIn, access: Admin) -> ImportOut:
+    """Make each operation of an OpenAPI document a tool; nobody may call it until it is granted."""
+    wanted = Wanted(**{name: value for name, value in body if name != "document"})
+    found = read_operations(body.document, wanted)
+    made = access.edge.services.tools.register_all(access.tenant, found.tools, by=access.actor)
+    return ImportOut.model_validate({"tools": made, "left_out": found.left_out})
+
+
+@router.post("/discover")
+def discover(body: ServerIn, access: Admin) -> Page[ToolOut]:
+    """Look what an MCP server has; what is new or changed may not be called until it has a tier."""
+    services = access.edge.services
+    found = asyncio.run(services.toolbox.discover(access.tenant, body.server))
+    services.tools.discovered(access.tenant, found, by=access.actor)
+    now = [services.tools.get(access.tenant, spec.name, spec.version) for spec in found]
+    return Page[ToolOut](items=[ToolOut.model_validate(spec) for spec in now])
+
+
+@router.put("/{name}/{version}/tier")
+def classify(name: Ref, version: Ref, body: Classification, access: Admin) -> ToolOut:
+    """Say how risky a discovered version is; from now on it may be granted and called."""
+    changed = access.edge.services.tools.classify(
+        access.tenant, name, version, body.tier, by=access.actor
+    )
+    return ToolOut.model_validate(changed)
 
 
 @router.put("/{name}/{version}/status")

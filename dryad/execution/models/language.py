@@ -30,6 +30,16 @@ class Down(Unavailable):
     A refused key or request never falls back silently, and neither does a garbled answer.
     """
 
+    model = ""
+    """Which model is down."""
+
+    @classmethod
+    def of(cls, model: str, what: str) -> "Down":
+        """Say of a model that it is down."""
+        down = cls(f"model {model} {what}")
+        down.model = model
+        return down
+
 
 class Language(WrapperModel):
     """A model with a price, a deadline, and a reason when it is less than a language model.
@@ -85,9 +95,7 @@ class Language(WrapperModel):
             async with asyncio.timeout(self.seconds):
                 response = await self.wrapped.request(messages, settings, model_request_parameters)
         except TimeoutError:
-            raise Down(
-                f"model {self.model_name} did not answer within {self.seconds:g} s"
-            ) from None
+            raise Down.of(self.model_name, f"did not answer within {self.seconds:g} s") from None
         except AgentRunError as error:
             # Not `from error`: a traceback would print the provider's body.
             raise in_our_words(error, self.model_name) from None
@@ -109,7 +117,7 @@ def in_our_words(error: AgentRunError, model: str) -> DryadError:
     if isinstance(error, ModelQuotaExceededError):
         return Refused(f"the account at the provider of model {model} is exhausted{status}")
     if _heals(error):
-        return Down(f"model {model} is not available{status or ': ' + _what(error)}")
+        return Down.of(model, f"is not available{status or ': ' + _what(error)}")
     if isinstance(error, ModelHTTPError | ModelRequestRejectedError):
         return Refused(f"the provider of model {model} refused the request{status}")
     return Unavailable(f"model {model} gave no usable answer: {_what(error)}")

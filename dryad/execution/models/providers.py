@@ -91,7 +91,7 @@ class Models:
 
         def falls_back(error: Exception) -> bool:
             if isinstance(error, Down):
-                self._on_fallback(chain[0].model_name, str(error))
+                self._on_fallback(error.model, str(error))
             return isinstance(error, Down)
 
         return Language(

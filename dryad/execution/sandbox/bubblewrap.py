@@ -28,12 +28,15 @@ class BubblewrapSandbox:
     async def run(self, request: SandboxRequest) -> SandboxResult:
         """Run one request; see `Sandbox.run`."""
         refuse_unless(self.guarantees, request.needs, rung=self.name)
-        guest = await self._start()
-        return await supervise.run(
-            guest, request, supervise.order(request, fence=layout.fence()), rung=self.name
-        )
+        return await self.carry_out(await self.start(), request)
 
-    async def _start(self) -> supervise.Guest:
+    async def carry_out(self, guest: supervise.Guest, request: SandboxRequest) -> SandboxResult:
+        """Run one request in a guest; see `Startable.carry_out`."""
+        order = supervise.order(request, fence=layout.fence())
+        return await supervise.run(guest, request, order, rung=self.name)
+
+    async def start(self) -> supervise.Guest:
+        """Start a guest that waits for its order; see `Startable.start`."""
         program = shutil.which("bwrap")
         if program is None:
             raise Unavailable("bwrap is not installed", "Install the package `bubblewrap`.")

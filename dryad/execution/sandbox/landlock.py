@@ -46,17 +46,12 @@ class LandlockSandbox:
         own = Path(f"/proc/self/task/{threading.get_native_id()}/children")
         if not own.exists():
             raise Unavailable(f"this kernel does not list child processes ({own})")
-        self._alien = identity.is_root() and identity.strangers_reach_python()
-        lacking: set[Guarantee] = {"host_names", "disk"}
-        if identity.is_root() and not self._alien:
-            # The interpreter is readable by root alone, whom RLIMIT_NPROC does not bind.
-            lacking.add("processes")
-        self.guarantees: frozenset[Guarantee] = frozenset(GUARANTEES) - lacking
+        self.guarantees = guaranteed()
 
     async def run(self, request: SandboxRequest) -> SandboxResult:
         """Run one request; see `Sandbox.run`."""
         refuse_unless(self.guarantees, request.needs, rung=self.name)
-        become = identity.nobody() if self._alien else None
+        become = identity.nobody() if _is_alien() else None
         box = tempfile.mkdtemp(prefix="dryad-box-")
         try:
             if become is not None:
@@ -82,6 +77,20 @@ class LandlockSandbox:
             return await supervise.run(guest, request, order, rung=self.name)
         finally:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, box, ignore_errors=True))
+
+
+def guaranteed() -> frozenset[Guarantee]:
+    """Return what holds for whoever runs this process."""
+    lacking: set[Guarantee] = {"host_names", "disk"}
+    if identity.is_root() and not _is_alien():
+        # The interpreter is readable by root alone, whom RLIMIT_NPROC does not bind.
+        lacking.add("processes")
+    return frozenset(GUARANTEES) - lacking
+
+
+def _is_alien() -> bool:
+    """Whether a run continues as somebody else than the superuser who starts it."""
+    return identity.is_root() and identity.strangers_reach_python()
 
 
 def _fence(box: str) -> Fence:

@@ -119,6 +119,10 @@ class Guest:
             await self.close()
             raise self._failed(last_line(value))
 
+    async def ended(self) -> bool:
+        """Whether it is gone already."""
+        return self._closed or await self._holder.ended()
+
     async def send(self, data: bytes) -> None:
         """Send bytes to the guest.
 

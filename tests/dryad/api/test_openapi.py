@@ -80,8 +80,9 @@ def test_an_operation_can_be_called_as_its_example_says(served: House):
                 ("/api/v1/tasks", "TaskIn"),
                 ("/api/v1/agents", "AgentIn"),
                 ("/api/v1/tools", "ToolIn"),
+                ("/api/v1/tools/import", "OpenApiIn"),
                 ("/api/v1/memory/documents", "DocumentIn"),
                 ("/api/v1/stops", "Switch"),
             )
         ]
-    assert [answer.status_code for answer in made] == [201] * 5, [one.text for one in made]
+    assert [answer.status_code for answer in made] == [201] * 6, [one.text for one in made]

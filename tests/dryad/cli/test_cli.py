@@ -7,6 +7,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import pytest
 from dryad.cli.main import COMMANDS, load
 from dryad.foundation.ids import TaskId, TenantId
 from dryad.foundation.tools import ToolSpec
+from dryad.orchestration.tasks import End
 from tests.dryad.api.conftest import House
 from tests.dryad.cli.conftest import Dryad
+from tests.servers import wait_for
 
 
 def data(done: subprocess.CompletedProcess[str]) -> Any:
@@ -111,13 +114,40 @@ def test_a_task_is_submitted_listed_shown_and_cancelled(dryad: Dryad):
     assert "ended cancelled: enough" in waited.stderr
 
 
-def test_waiting_prints_the_answer_alone(dryad: Dryad, installation: House):
+def test_waiting_prints_the_answer_and_its_sources(dryad: Dryad, installation: House):
     tasks = installation.services.tasks
     task = TaskId(dryad("run", "What?", "--key", "k").stdout.strip())
     tasks.set_status(task, "running")
-    tasks.finish(task, "done", result={"answer": "42"})
+    source = {"title": "Towels", "origin": "guide.md", "start": 3, "stop": 9}
+    source["provenance"] = "untrusted"
+    result = {"answer": "42 [1]", "citations": [source], "degraded": "no model"}
+    tasks.finish(task, "done", result=result)
     done = dryad("run", "What?", "--key", "k", "--wait")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "42\n", "")
+    printed = "42 [1]\n\n[1] Towels, guide.md, characters 3 to 9 (untrusted)\n"
+    assert (done.returncode, done.stdout) == (0, printed)
+    assert "degraded: no model" in done.stderr
+    shown = dryad("tasks", "show", task).stdout
+    assert shown.endswith(printed)
+    assert re.search(r"^created +\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$", shown, re.MULTILINE)
+
+
+def test_a_probe_ends_as_its_task_ended(dryad: Dryad, installation: House):
+    tasks, tenant = installation.services.tasks, TenantId("default")
+    installation.services.provide_tenant(tenant)
+
+    def end(status: End, reason: str) -> None:
+        wait_for("the probe", lambda: bool(tasks.list(tenant, status="submitted")))
+        (task,) = tasks.list(tenant, status="submitted")
+        assert task.agent == "researcher"
+        tasks.set_status(task.id, "running")
+        tasks.finish(task.id, status, reason=reason, result={"answer": "I am ready."})
+
+    with ThreadPoolExecutor(1) as other:
+        for status, exit_status in (("done", 0), ("failed", 1)):
+            ended = other.submit(end, status, "the model is down")
+            done = dryad("agents", "probe", "researcher", "--json")
+            ended.result()
+            assert (done.returncode, json.loads(done.stdout)["probe"]) == (exit_status, status)
 
 
 def test_errors_of_the_api_arrive_with_their_next_step(dryad: Dryad):
@@ -237,9 +267,13 @@ def test_a_tools_configuration_is_set_and_never_shown(dryad: Dryad, installation
 
 def test_code_runs_in_the_sandbox_and_ends_as_it_ended(lonely: Dryad, tmp_path: Path):
     script = tmp_path / "job.py"
-    script.write_text("print(6 * 7); open('made.txt', 'w').write('x'); raise SystemExit(3)")
-    out = tmp_path / "out"
-    done = lonely("sandbox", "run", str(script), "--out", str(out), DRYAD_SANDBOX="namespaces")
+    script.write_text(
+        "print(open('n.txt').read()); open('made.txt', 'w').write('x'); raise SystemExit(3)"
+    )
+    out, beside = tmp_path / "out", tmp_path / "n.txt"
+    beside.write_text("42")
+    options = ("--files", str(beside), "--out", str(out))
+    done = lonely("sandbox", "run", str(script), *options, DRYAD_SANDBOX="namespaces")
     assert (done.returncode, done.stdout) == (1, "42\n")
     assert (out / "made.txt").read_text() == "x"
 

@@ -25,6 +25,7 @@ from dryad.execution.episodes import (
     episode_from_json,
     to_json,
 )
+from dryad.execution.memories import Document, Shelved
 from dryad.execution.models.language import Language
 from dryad.execution.models.providers import ModelChoice, Models
 from dryad.execution.steps import Approval, RunSteps
@@ -68,12 +69,22 @@ class Shelf:
         words = set(query.lower().split())
         return [hit for hit in self.hits if words & set(hit.text.lower().split())][:limit]
 
+    def shelve(self, tenant: TenantId, document: Document, /) -> Shelved:
+        assert tenant == ACME
+        known = [hit for hit in self.hits if hit.text == document.text]
+        if not known:
+            name = f"doc-{len(self.hits) + 1}"
+            self.hits.append(Hit(document.text, name, provenance=document.provenance))
+        same = known[0].document if known else None
+        return Shelved(same or self.hits[-1].document, 1, same)
+
 
 @dataclass(frozen=True)
 class Ran:
     exit_code: int
     stdout: str
     stderr: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
     violations: tuple[str, ...] = ()
 
 
@@ -87,7 +98,9 @@ async def run_here(code: str, files: Mapping[str, bytes], /) -> Ran:
             cwd=place, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await process.communicate()
-    return Ran(process.returncode or 0, out.decode(), err.decode())
+        found = {path.name: path.read_bytes() for path in Path(place).iterdir()}
+    made = {name: content for name, content in found.items() if content != files.get(name)}
+    return Ran(process.returncode or 0, out.decode(), err.decode(), made)
 
 
 @dataclass
@@ -146,7 +159,11 @@ def desk(database: Database, tmp_path: Path) -> Desk:
     provision_catalogue(ACME, tools=tools, agents=agents)
     workspaces = tmp_path / "workspaces"
     toolbox = Toolbox(
-        search=shelf, run_code=run_here, workspaces=workspaces, mailbox=workspaces / "mailbox"
+        search=shelf,
+        shelve=shelf.shelve,
+        run_code=run_here,
+        workspaces=workspaces,
+        mailbox=workspaces / "mailbox",
     )
     return Desk(database, tools, agents, toolbox, shelf, workspaces)
 
@@ -210,3 +227,10 @@ def told(server: Server) -> list[Any]:
     """Return what the model was told by tools, in its last request."""
     messages = server.received[-1].body["messages"]
     return [message["content"] for message in messages if message["role"] == "tool"]
+
+
+async def done_by(desk: Desk, model: Language, what: Episode) -> Done:
+    """Return the end of an episode in which nobody had to be asked."""
+    end = await go(desk, model, what)
+    assert isinstance(end, Done)
+    return end

@@ -137,6 +137,17 @@ async def test_a_refused_request_or_a_garbled_answer_never_falls_back(answer: An
     assert heard == []
 
 
+async def test_each_provider_that_is_down_is_named_and_the_next_one_answers():
+    heard: list[str] = []
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with serve(status(503)) as provider:
+        chain = choice(provider.url, fallbacks=("ollama", "offline"), ollama_base_url=nobody)
+        models = Models(chain, on_fallback=lambda model, _reason: heard.append(model))
+        response = await ask(models.model_for("acme"))
+    assert response.provider_name == "offline"
+    assert heard == ["test-model", "llama3.2"]
+
+
 async def test_when_all_providers_fail_it_is_said():
     nobody = f"http://127.0.0.1:{free_port()}"
     with serve(status(500)) as provider:

@@ -84,6 +84,7 @@ async def test_without_a_sandbox_nothing_is_computed(desk: Desk, offline: Langua
 
     desk.toolbox = Toolbox(
         search=desk.shelf,
+        shelve=desk.shelf.shelve,
         run_code=no_sandbox,
         workspaces=desk.workspaces,
         mailbox=desk.workspaces / "mailbox",
@@ -99,6 +100,7 @@ async def test_a_program_that_fails_is_reported_as_failed(desk: Desk, offline: L
 
     desk.toolbox = Toolbox(
         search=desk.shelf,
+        shelve=desk.shelf.shelve,
         run_code=killed,
         workspaces=desk.workspaces,
         mailbox=desk.workspaces / "mailbox",

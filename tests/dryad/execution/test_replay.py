@@ -1,16 +1,18 @@
-"""A process may die between any two commits: nothing happens twice, nothing is lost silently."""
+"""A process may die around an effect: it is asked about exactly when it may have happened.
+
+That a whole run survives its processes is shown in `test_kills.py`.
+"""
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 from dryad.execution.agent_loop import advance
-from dryad.execution.episodes import Asks, Done, Episode, Verdict
+from dryad.execution.episodes import Episode
 from dryad.execution.models.language import Language
 from dryad.execution.steps import Approval, Recorded, StepLog
 from dryad.foundation.ids import RunId
 from tests.dryad.execution.conftest import ACME, Desk, episode, talking_to
-from tests.web import Server, accept, scripted, serve
+from tests.web import accept, scripted, serve
 
 SCRIPT = scripted(
     [("notify", {"to": "ops", "message": "one"})],
@@ -68,56 +70,6 @@ async def attempt(desk: Desk, model: Language, what: Episode, dies_at: int = 0) 
         return None
     finally:
         desk.moments = steps.moments
-
-
-def answers(asks: Asks, outside: Server, case: int) -> dict[str, Verdict]:
-    """Look outside, as a person would, and say what came of each doubtful call."""
-    arrived = {letter.body["message"] for letter in outside.received}
-    return {
-        question.call_id: Verdict("reply", case=case, reply="It was sent.")
-        if question.arguments["message"] in arrived
-        else Verdict("approve", case=case)
-        for question in asks.questions
-    }
-
-
-async def carry(desk: Desk, model: Language, run: RunId, outside: Server, dies_at: int) -> Any:
-    """Carry a run to its end with one death on the way; return its end and the doubts."""
-    what = episode("Go.", "messenger", run=run)
-    end = await attempt(desk, model, what, dies_at)
-    doubts: list[str] = []
-    while not isinstance(end, Done):
-        if isinstance(end, Asks):
-            assert {question.kind for question in end.questions} == {"doubt"}
-            doubts += [question.arguments["message"] for question in end.questions]
-            verdicts = answers(end, outside, dies_at * 10 + what.number)
-            what = replace(what, number=what.number + 1, progress=end.progress, verdicts=verdicts)
-        end = await attempt(desk, model, what)
-    return end, doubts
-
-
-async def test_a_death_at_every_moment_changes_nothing_that_happens(desk: Desk):
-    desk.policy.approval_tier = "authority"
-    desk.tools.grant(ACME, "messenger", "calculate")
-    with serve(accept()) as outside, serve(SCRIPT) as provider:
-        desk.tools.configure(ACME, "notify", "1", {"url": outside.url})
-        model = talking_to(provider.url)
-        whole, doubts = await carry(desk, model, RunId("run-0"), outside, 0)
-        moments = desk.moments
-        assert doubts == []
-        assert moments == 30  # the tools shown, four answers, five calls: commits, twice each
-        every = 1 if desk.database.is_sqlite else 4
-        for dies_at in range(1, moments + 1, every):
-            outside.received.clear()
-            asked_before = len(provider.received)
-            end, doubts = await carry(desk, model, RunId(f"run-{dies_at}"), outside, dies_at)
-            happened = Counter(letter.body["message"] for letter in outside.received)
-            assert happened == {"one": 1, "two": 1, "three": 1}, dies_at
-            assert (end.output, end.usage.tokens) == (whole.output, whole.usage.tokens)
-            assert [use.tool for use in end.progress.tools].count("calculate") == 1
-            assert len(doubts) <= 1, dies_at
-            asked = len(provider.received) - asked_before
-            assert asked <= 5, dies_at  # an answer that was recorded is not asked for again
 
 
 async def test_a_doubtful_effect_is_announced_exactly_where_it_may_have_happened(desk: Desk):

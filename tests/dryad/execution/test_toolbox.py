@@ -39,6 +39,7 @@ def shelf() -> Shelf:
 def toolbox(tmp_path: Path, shelf: Shelf) -> Toolbox:
     return Toolbox(
         search=shelf,
+        shelve=shelf.shelve,
         run_code=run_here,
         workspaces=tmp_path,
         mailbox=tmp_path / "mailbox",
@@ -224,7 +225,14 @@ def test_a_tenant_is_provisioned_once_and_keeps_its_changes(desk: Desk):
     }
     assert offered == {
         "researcher": ("search_memory",),
-        "analyst": ("calculate", "run_python", "search_memory"),
+        "analyst": (
+            "calculate",
+            "list_files",
+            "query_table",
+            "read_file",
+            "run_python",
+            "search_memory",
+        ),
         "messenger": ("write_file",),
     }
     assert [agent.id for agent in desk.agents.discover(ACME, ["research"])] == [

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dryad.foundation.errors import InvalidRequest
-from dryad.orchestration.plan import MAX_STEPS, Plan, PlanStep, offline_plan
+from dryad.orchestration.offline_planner import offline_plan
+from dryad.orchestration.plan import MAX_STEPS, Plan, PlanStep
 
 
 @pytest.mark.parametrize(

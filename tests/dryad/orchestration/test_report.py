@@ -2,7 +2,7 @@
 
 import itertools
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -33,6 +33,7 @@ TASK = Task(
     },
 )  # fmt: skip
 DECISION: dict[str, Any] = {
+    "created": NOW.isoformat(),
     "route": "escalation", "score": 0.2, "tier": "external", "policy_version": 3,
     "reasons": ["policy asks a person"], "would_change": ["another policy"],
     "plan": [{"id": "s1", "text": "Look", "tools": ["search_memory"], "after": []}],
@@ -57,7 +58,7 @@ def test_the_answer_comes_first_and_the_why_after_it():
     assert headings(report(TASK, DECISION, [CASE])) == [
         "Done", "The task", "The answer", "Sources", "What a person decided",
         "Who did it, and why", "The plan", "How complex it is", "What would have changed this",
-        "What each agent did",
+        "What each agent did", "When",
     ]  # fmt: skip
 
 
@@ -74,6 +75,29 @@ def test_every_part_is_told():
         assert line in told.split("\n")
 
 
+def test_what_was_doubted_and_what_a_force_said_are_told_in_order():
+    rung = {
+        "member": "a", "doubts": ["it is empty"], "step": "another agent", "by": "analyst",
+        "outcome": "accepted",
+    }  # fmt: skip
+    said = [
+        {"sequence": 1, "member": "a", "kind": "proposal", "content": {"text": "x", "turn": "end"},
+         "created": "2026-05-01T12:00:01+00:00"},
+        {"sequence": 2, "member": "coordinator", "kind": "critique", "content": {"of": "a"},
+         "created": "2026-05-01T12:00:02+00:00"},
+    ]  # fmt: skip
+    late = NOW + timedelta(seconds=3)
+    task = replace(TASK, result={**(TASK.result or {}), "ladder": [rung]}, finished=late)
+    told = report(task, DECISION, [], {"messages": said}).split("\n")
+    assert "| a | it is empty | another agent analyst | accepted |" in told
+    assert "| 1 | a | proposal | x |" in told
+    when = told[told.index("## When") :]
+    assert [line.split(" | ")[-1] for line in when[4:]] == [
+        "submitted |", "decided: a person first |", "a: proposal |", "coordinator: critique |",
+        "ended: done |",
+    ]  # fmt: skip
+
+
 def test_an_edit_and_a_reply_are_told():
     edit = Verdict("edit", "later", "key:k", "api", NOW.isoformat(), edited_arguments={"to": "b"})
     told = report(TASK, None, [replace(CASE, verdict=edit), replace(CASE, verdict=None)])
@@ -83,7 +107,9 @@ def test_an_edit_and_a_reply_are_told():
 
 def test_what_never_began_has_a_report_too():
     ended = replace(TASK, status="refused", result=None, reason="the tool is stopped")
-    assert headings(report(ended, None, [])) == ["Refused by a rule", "The task", "Why it ended so"]
+    assert headings(report(ended, None, [])) == [
+        "Refused by a rule", "The task", "Why it ended so", "When",
+    ]  # fmt: skip
 
 
 def test_nothing_foreign_becomes_markup():

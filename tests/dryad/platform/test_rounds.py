@@ -28,8 +28,11 @@ TENANT = TenantId("default")
 class House:
     """An installation whose keeper's rounds are made by hand, at any time of day."""
 
-    def __init__(self, home: Path, server: PrefectServer, prefect: httpx.Client) -> None:
-        settings, _ = reader.load({"DRYAD_HOME": str(home), "DRYAD_LEASE": "5s"}, directory=home)
+    def __init__(
+        self, home: Path, server: PrefectServer, prefect: httpx.Client, **more: str
+    ) -> None:
+        given = {"DRYAD_HOME": str(home), "DRYAD_LEASE": "5s", **more}
+        settings, _ = reader.load(given, directory=home)
         self.later = timedelta(0)
         self.prefect = prefect
         self.runs = Runs(server.url, server.auth)
@@ -153,3 +156,16 @@ def test_the_run_of_a_task_that_is_done_is_left_to_publish_its_report(house: Hou
     house.rounds.settle()
     assert house.services.journal.holds(lease)
     assert house.state(task) == "RUNNING"
+
+
+def test_a_store_that_is_configured_but_not_used_is_no_health(
+    tmp_path: Path, prefect_server: PrefectServer
+):
+    unused = {"DRYAD_REDIS_URL": "redis://127.0.0.1:1", "DRYAD_CHROMA": "http://127.0.0.1:1"}
+    with (
+        prefect_server.client() as prefect,
+        closing(House(tmp_path, prefect_server, prefect, **unused)) as house,
+    ):
+        house.rounds.measure()
+        found = house.services.health.report().details
+    assert (found["redis"].status, found["chromadb"].status) == ("degraded", "degraded")

@@ -40,11 +40,21 @@ def main(stream: BinaryIO) -> None:
 
 
 def tell(key: str, value: bytes) -> None:
-    """Send one field to the supervisor: key and value, each after its length."""
-    name = key.encode("utf-8", "replace")
-    view = memoryview(b"".join([_length(name), name, _length(value), value]))
+    """Send one field to the supervisor."""
+    send(_field(key, value))
+
+
+def send(data: bytes) -> None:
+    """Send all of `data`."""
+    view = memoryview(data)
     while view:
         view = view[os.write(_out["reply"], view) :]
+
+
+def _field(key: str, value: bytes) -> bytes:
+    """Return key and value, each after its length."""
+    name = key.encode("utf-8", "replace")
+    return b"".join([_length(name), name, _length(value), value])
 
 
 def _length(value: bytes) -> bytes:
@@ -106,21 +116,16 @@ def _report(job: Job, harvest: files.Harvest) -> None:
         "cpu_microseconds": int(job.tree.cpu_seconds() * 1e6),
         "peak_memory_bytes": job.tree.peak_memory,
     }
-    for key, value in numbers.items():
-        tell(key, str(value).encode())
+    told = [(key, str(value).encode()) for key, value in numbers.items()]
     for key, output in zip(("stdout", "stderr"), job.outputs, strict=True):
         head, tail, lost = output.parts()
-        tell(f"{key}_head", head)
-        tell(f"{key}_tail", tail)
-        tell(f"{key}_lost", str(lost).encode())
-    tell("failure", job.failure.encode())
-    for violation in sorted(job.violations):
-        tell("violation", violation.encode())
-    for number in sorted(job.refused):
-        tell("refused", str(number).encode())
-    for note in harvest.notes():
-        tell("note", note.encode())
+        told += [(f"{key}_head", head), (f"{key}_tail", tail), (f"{key}_lost", str(lost).encode())]
+    told.append(("failure", job.failure.encode()))
+    told += [("violation", violation.encode()) for violation in sorted(job.violations)]
+    told += [("refused", str(number).encode()) for number in sorted(job.refused)]
+    told += [("note", note.encode()) for note in harvest.notes()]
     for name, content in harvest.found:
-        tell("name", name.encode())
-        tell("content", content)
-    tell("end", b"")
+        told += [("name", name.encode()), ("content", content)]
+    told.append(("end", b""))
+    # All at once: the supervisor is woken for the whole, not for each field.
+    send(b"".join([_field(key, value) for key, value in told]))

@@ -6,16 +6,22 @@ import signal
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from dryad.execution.sandbox import ladder
-from dryad.execution.sandbox.port import RungName, Sandbox
+from dryad.execution.sandbox import ladder, landlock
+from dryad.execution.sandbox.port import GUARANTEES, Guarantee, RungName, Sandbox
 from tests import services
 from tests.servers import wait_for
+
+DECLARED: Mapping[RungName, frozenset[Guarantee]] = {
+    name: landlock.guaranteed() if name == "landlock" else frozenset(GUARANTEES)
+    for name in ladder.RUNGS
+}
+"""What each rung promises, known before any is started: it is tried on that, and on no more."""
 
 _held: Counter[tuple[str, str]] = Counter()
 

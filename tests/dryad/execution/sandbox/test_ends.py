@@ -33,6 +33,9 @@ open('here', 'w').close()
 time.sleep({seconds})
 """
 
+_OURS = ["bubblewrap", "namespaces"]
+"""Rungs whose guest is a child of ours, in a process namespace of its own."""
+
 
 def _lingering(mark: str, seconds: float) -> str:
     """Code that starts three daemons which can be found by `mark`, and then sleeps itself."""
@@ -116,9 +119,8 @@ def test_everything_inside_dies_with_its_supervisor(sandbox: Sandbox):
     record("supervisor", sandbox.name)
 
 
+@pytest.mark.parametrize("sandbox", _OURS, indirect=True)
 async def test_a_guest_that_is_killed_is_an_error_not_a_result(sandbox: Sandbox):
-    if sandbox.name not in {"bubblewrap", "namespaces"}:
-        pytest.skip("its guest is no child of ours in a process namespace of its own")
     mark = f"mark-{secrets.token_hex(8)}"
     run = asyncio.create_task(sandbox.run(SandboxRequest(code=_lingering(mark, 600))))
     await _started(mark)
@@ -130,9 +132,8 @@ async def test_a_guest_that_is_killed_is_an_error_not_a_result(sandbox: Sandbox)
     record("nothing_left", sandbox.name)
 
 
+@pytest.mark.parametrize("sandbox", _OURS, indirect=True)
 async def test_a_guest_that_is_stopped_does_not_outlive_its_caller(sandbox: Sandbox):
-    if sandbox.name not in {"bubblewrap", "namespaces"}:
-        pytest.skip("its guest is no child of ours in a process namespace of its own")
     mark = f"mark-{secrets.token_hex(8)}"
     run = asyncio.create_task(sandbox.run(SandboxRequest(code=_lingering(mark, 600))))
     await _started(mark)

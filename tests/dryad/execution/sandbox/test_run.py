@@ -6,6 +6,10 @@ import pytest
 
 from dryad.execution.sandbox.port import Limits, SandboxRequest
 from dryad.foundation.errors import InvalidRequest
+from tests.dryad.execution.sandbox.conftest import DECLARED
+
+_OWN_FILES = [name for name, declared in DECLARED.items() if "disk" in declared]
+"""Rungs with a bounded disk of their own, a folder of shared memory on it."""
 
 
 async def test_python_prints_and_exits_as_it_says(sandbox):
@@ -79,9 +83,8 @@ async def test_ordinary_python_finds_what_it_expects(sandbox):
     assert result.exit_code == 0, result.stderr
 
 
+@pytest.mark.parametrize("sandbox", _OWN_FILES, indirect=True)
 async def test_processes_of_a_run_share_work(sandbox):
-    if sandbox.name == "landlock":
-        pytest.skip("semaphores between processes need /dev/shm, which is the host's")
     code = (
         "import multiprocessing\n"
         "from multiprocessing.shared_memory import SharedMemory\n"
@@ -129,9 +132,8 @@ async def test_a_program_that_does_not_exist_is_an_exit_code_not_an_error(sandbo
     assert "no-such-program" in result.stderr
 
 
+@pytest.mark.parametrize("sandbox", _OWN_FILES, indirect=True)
 async def test_input_that_fills_the_disk_to_the_last_block_is_refused(sandbox):
-    if "disk" not in sandbox.guarantees:
-        pytest.skip("this rung does not bound the disk")
     files = {f"f{number}": b"x" for number in range(200)}
     request = SandboxRequest(code="pass", files=files, limits=Limits(disk_bytes=10_000))
     with pytest.raises(InvalidRequest, match="disk"):

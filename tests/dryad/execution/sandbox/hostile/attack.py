@@ -15,7 +15,7 @@ from dryad.execution.sandbox.port import (
 QUICK = Limits(wall_seconds=8, cpu_seconds=4, memory_bytes=128_000_000, processes=24)
 """Enough for honest code, little enough that a bomb ends soon."""
 
-SHORT = replace(QUICK, wall_seconds=0.6)
+SHORT = replace(QUICK, wall_seconds=0.4)
 
 PRELUDE = """\
 import ctypes, errno, json, os, signal, socket, subprocess, sys, threading, time

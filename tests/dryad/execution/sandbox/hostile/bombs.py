@@ -117,7 +117,8 @@ MEMORY = [
     ),
     _bomb(
         "recursion without end",
-        "sys.setrecursionlimit(10**9)\nx = []\nfor _ in range(10**6): x = [x]\nrepr(x)\nescaped()",
+        "sys.setrecursionlimit(10**9)\nx = []\n"
+        "for _ in range(2 * 10**5): x = [x]\nrepr(x)\nescaped()",
         held=False,
     ),
 ]

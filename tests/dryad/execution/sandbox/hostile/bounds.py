@@ -7,7 +7,7 @@ from tests.dryad.execution.sandbox.hostile.attack import QUICK, SHORT, Attack, e
 from tests.dryad.execution.sandbox.hostile.bombs import MEMORY, PROCESSES
 
 _SMALL_DISK = replace(QUICK, disk_bytes=8_000_000, disk_files=300)
-_LITTLE_CPU = replace(QUICK, cpu_seconds=0.5)
+_LITTLE_CPU = replace(QUICK, cpu_seconds=0.3)
 _PRINTS = replace(QUICK, output_bytes=10_000, returned_files=5, returned_bytes=100_000)
 
 

@@ -10,69 +10,96 @@ _NUMBERS = {name: number for number, name in seccomp.names().items()}
 
 _TRIED = """\
 libc.syscall.restype = ctypes.c_long
-result = libc.syscall({number}, {arguments})
-if result >= 0: escaped(result)
-print(errno.errorcode[ctypes.get_errno()])
+def tried(name, *call):
+    result = libc.syscall(*call)
+    if result >= 0: escaped(name, result)
+    print(name, errno.errorcode[ctypes.get_errno()])
 """
 
 _CALLS = {
     # name: arguments; each fails with another error, or works, where nothing stops it
-    "unshare": "0x10000000",
-    "clone": "0x10000000 | 17, 0, 0, 0, 0",
-    "setns": "os.open('/proc/self/ns/user', 0) if os.path.exists('/proc/self/ns') else 0, 0",
-    "mount": "b'none', b'/', None, 0x1000, None",
-    "umount2": "b'/proc', 2",
-    "pivot_root": "b'/', b'/'",
-    "chroot": "b'/'",
-    "move_mount": "-100, b'/', -100, b'/', 0",
-    "open_tree": "-100, b'/', 1",
-    "fsopen": "b'tmpfs', 0",
-    "mount_setattr": "-100, b'/', 0, bytes(32), 32",
-    "ptrace": "0, 0, 0, 0",
-    "process_vm_readv": "1, None, 0, None, 0, 0",
-    "process_vm_writev": "1, None, 0, None, 0, 0",
-    "kcmp": "1, 1, 0, 0, 0",
-    "pidfd_getfd": "0, 0, 0",
-    "bpf": "0, bytes(64), 64",
-    "perf_event_open": "bytes(112), 0, -1, -1, 0",
-    "io_uring_setup": "1, ctypes.create_string_buffer(256)",
-    "userfaultfd": "1",
-    "memfd_secret": "0",
-    "keyctl": "0, -3, 1",
-    "add_key": "b'user', b'k', b'v', 1, -3",
-    "request_key": "b'user', b'k', None, -3",
-    "init_module": "None, 0, b''",
-    "finit_module": "-1, b'', 0",
-    "delete_module": "b'no-such-module', 0",
-    "kexec_load": "0, 0, None, 0",
-    "reboot": "0, 0, 0, None",
-    "swapon": "b'/no/such/file', 0",
-    "acct": "b'/no/such/file'",
-    "sethostname": "b'owned', 5",
-    "settimeofday": "bytes(16), None",
-    "clock_settime": "0, bytes(16)",
-    "syslog": "10, None, 0",
-    "quotactl": "0, None, 0, None",
-    "fanotify_init": "0, 0",
-    "name_to_handle_at": "-100, b'/', ctypes.create_string_buffer(256), "
-    "ctypes.create_string_buffer(8), 0",
-    "open_by_handle_at": "3, bytes(128), 0",
-    "vmsplice": "1, None, 0, 0",
-    "shmget": "0, 4096, 0o1600",
-    "semget": "0, 1, 0o1600",
-    "msgget": "0, 0o1600",
-    "mq_open": "b'q', 0o101, 0o600, None",
-    "iopl": "3",
-    "ioperm": "0x378, 1, 1",
-    "personality": "0x0040000",
-    "process_madvise": "0, None, 0, 0, 0",
+    "enter or make a namespace": {
+        "unshare": "0x10000000",
+        "clone": "0x10000000 | 17, 0, 0, 0, 0",
+        "setns": "os.open('/proc/self/ns/user', 0) if os.path.exists('/proc/self/ns') else 0, 0",
+    },
+    "mount and change the root": {
+        "mount": "b'none', b'/', None, 0x1000, None",
+        "umount2": "b'/proc', 2",
+        "pivot_root": "b'/', b'/'",
+        "chroot": "b'/'",
+        "move_mount": "-100, b'/', -100, b'/', 0",
+        "open_tree": "-100, b'/', 1",
+        "fsopen": "b'tmpfs', 0",
+        "mount_setattr": "-100, b'/', 0, bytes(32), 32",
+    },
+    "trace and reach into a process": {
+        "ptrace": "0, 0, 0, 0",
+        "process_vm_readv": "1, None, 0, None, 0, 0",
+        "process_vm_writev": "1, None, 0, None, 0, 0",
+        "process_madvise": "0, None, 0, 0, 0",
+        "kcmp": "1, 1, 0, 0, 0",
+        "pidfd_getfd": "0, 0, 0",
+        "perf_event_open": "bytes(112), 0, -1, -1, 0",
+    },
+    "use what escapes begin with": {
+        "bpf": "0, bytes(64), 64",
+        "io_uring_setup": "1, ctypes.create_string_buffer(256)",
+        "userfaultfd": "1",
+        "memfd_secret": "0",
+        "vmsplice": "1, None, 0, 0",
+        "personality": "0x0040000",
+        "name_to_handle_at": "-100, b'/', ctypes.create_string_buffer(256), "
+        "ctypes.create_string_buffer(8), 0",
+        "open_by_handle_at": "3, bytes(128), 0",
+    },
+    "reach the key rings": {
+        "keyctl": "0, -3, 1",
+        "add_key": "b'user', b'k', b'v', 1, -3",
+        "request_key": "b'user', b'k', None, -3",
+    },
+    "change the machine": {
+        "init_module": "None, 0, b''",
+        "finit_module": "-1, b'', 0",
+        "delete_module": "b'no-such-module', 0",
+        "kexec_load": "0, 0, None, 0",
+        "reboot": "0, 0, 0, None",
+        "swapon": "b'/no/such/file', 0",
+        "acct": "b'/no/such/file'",
+        "sethostname": "b'owned', 5",
+        "settimeofday": "bytes(16), None",
+        "clock_settime": "0, bytes(16)",
+        "syslog": "10, None, 0",
+        "quotactl": "0, None, 0, None",
+        "fanotify_init": "0, 0",
+        "iopl": "3",
+        "ioperm": "0x378, 1, 1",
+    },
+    "share memory by other means": {
+        "shmget": "0, 4096, 0o1600",
+        "semget": "0, 1, 0o1600",
+        "msgget": "0, 0o1600",
+        "mq_open": "b'q', 0o101, 0o600, None",
+    },
 }
 
 
-def _reported(result: SandboxResult) -> None:
-    assert "EPERM" in result.stdout, result
-    # An engine's own filter may answer before ours can report.
-    assert "kernel" in result.violations or result.rung == "docker", result
+def _call(name: str, number: int, arguments: str) -> str:
+    return f"tried({name!r}, {number}, {arguments})\n"
+
+
+def _attack(what: str, calls: dict[str, str]) -> Attack:
+    """Make every call of a group; each must be refused, and the run must say that some were."""
+    known = {name: given for name, given in calls.items() if name in _NUMBERS}
+
+    def refused(result: SandboxResult) -> None:
+        told = result.stdout.splitlines()
+        assert told == [f"{name} EPERM" for name in known], result
+        # An engine's own filter may answer before ours can report.
+        assert "kernel" in result.violations or result.rung == "docker", result
+
+    lines = [_call(name, _NUMBERS[name], given) for name, given in known.items()]
+    return Attack(name=what, guarantee="kernel", code=_TRIED + "".join(lines), check=refused)
 
 
 _NEW_USER_SPACE = "(0x10000000).to_bytes(8, 'little') + bytes(80), 88"
@@ -81,6 +108,12 @@ data, header = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 2)(0x20080522, 0)
 libc.syscall({_NUMBERS["capget"]}, header, data)
 if any(data): escaped(list(data))
 """
+
+
+def _ended_or_refused(result: SandboxResult) -> None:
+    # The watcher counts what it cannot look into twice; the kernel may be there before it.
+    assert "memory" in result.violations or "MemoryError" in result.stderr, result
+
 
 _FOREIGN = """\
 import mmap
@@ -92,25 +125,16 @@ if number > 0: escaped(number)
 """
 
 KERNEL = [
-    *(
-        Attack(
-            name=f"call {name}",
-            guarantee="kernel",
-            code=_TRIED.format(number=_NUMBERS[name], arguments=arguments),
-            check=_reported,
-        )
-        for name, arguments in _CALLS.items()
-        if name in _NUMBERS
-    ),
+    *(_attack(what, calls) for what, calls in _CALLS.items()),
     Attack(
         name="clone3 into new namespaces",
         guarantee="kernel",
-        code=_TRIED.format(number=435, arguments=_NEW_USER_SPACE),
+        code=_TRIED + _call("clone3", 435, _NEW_USER_SPACE),
     ),
     Attack(
         name="a call nobody has heard of",
         guarantee="kernel",
-        code=_TRIED.format(number=1023, arguments="0"),
+        code=_TRIED + _call("nobody's", 1023, "0"),
     ),
     Attack(
         name="run a program that changes the user",
@@ -155,7 +179,7 @@ KERNEL = [
         "child = os.fork()\n"
         "if child == 0: more = b'y' * 90_000_000; time.sleep(4); os._exit(0)\n"
         "if os.waitpid(child, 0)[1] == 0: escaped()",
-        expect="memory",
+        check=_ended_or_refused,
     ),
 ]
 

@@ -1,0 +1,98 @@
+"""A process that carries a run of an agent, and is killed by the kernel at a moment it is told."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic_ai.models.openai  # noqa: F401 - once, in the server that forks the carriers
+
+from dryad.execution.agent_loop import advance
+from dryad.execution.agents import Agents
+from dryad.execution.episodes import episode_from_json, to_json
+from dryad.execution.steps import Approval, Recorded, RunSteps, StepLog
+from dryad.execution.toolbox import Errand, GrantedTools, Toolbox
+from dryad.foundation.database import Database
+from dryad.foundation.ids import TaskId
+from dryad.foundation.journal import Journal
+from dryad.foundation.tools import Tools
+from tests.dryad.execution.conftest import ACME, Policy, Shelf, Spent, run_here, talking_to
+
+
+class Mortal:
+    """A step log in a process that dies at the n-th moment: before or after a commit."""
+
+    def __init__(self, steps: StepLog, dies_at: int) -> None:
+        self._steps = steps
+        self._dies_at = dies_at
+        self.moments = 0
+
+    def _moment(self) -> None:
+        self.moments += 1
+        if self.moments == self._dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def find(self, path: str, ordinal: int, inputs: Any) -> Recorded | None:
+        return self._steps.find(path, ordinal, inputs)
+
+    def intend(
+        self, path: str, ordinal: int, inputs: Any, *, approval: Approval | None = None
+    ) -> None:
+        self._moment()
+        self._steps.intend(path, ordinal, inputs, approval=approval)
+        self._moment()
+
+    def record(self, path: str, ordinal: int, inputs: Any, outcome: Any) -> Any:
+        self._moment()
+        recorded = self._steps.record(path, ordinal, inputs, outcome)
+        self._moment()
+        return recorded
+
+    def doubt(self, path: str, ordinal: int) -> None:
+        self._moment()
+        self._steps.doubt(path, ordinal)
+        self._moment()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where everything is that a carrier needs."""
+
+    database_url: str
+    provider_url: str
+    workspaces: str
+    end: str
+    """The file in which a carrier that lives says how its episode ended."""
+
+
+def carry(place: Place, episode: Mapping[str, Any], dies_at: int) -> None:
+    """Take the run over and carry one episode; say how it ended, and how many moments it had."""
+    database = Database(place.database_url)
+    what = episode_from_json(episode)
+    tools, shelf, workspaces = Tools(database), Shelf(), Path(place.workspaces)
+    toolbox = Toolbox(
+        search=shelf,
+        shelve=shelf.shelve,
+        run_code=run_here,
+        workspaces=workspaces,
+        mailbox=workspaces / "mailbox",
+    )
+    caller = GrantedTools(
+        tools,
+        toolbox,
+        Errand(ACME, TaskId("task-1"), "messenger"),
+        policy=lambda: Policy("authority"),
+        role=Agents(database).get(ACME, "messenger").role,
+    )
+    journal = Journal(database)
+    lease = journal.claim(what.run, holder=str(os.getpid()))
+    steps = Mortal(RunSteps(journal, lease, spend=Spent()), dies_at)
+    model = talking_to(place.provider_url)
+    end = asyncio.run(advance(what, model=model, tools=caller, steps=steps))
+    told = json.dumps({"moments": steps.moments, "end": to_json(end)})
+    Path(place.end).write_text(told)
+    database.close()

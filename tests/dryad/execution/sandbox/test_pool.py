@@ -1,0 +1,96 @@
+"""A sandbox that was started beforehand is as good as another, serves once, and leaves nothing."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
+from dryad.execution.sandbox.namespaces import NamespaceSandbox
+from dryad.execution.sandbox.pool import Pool
+from dryad.execution.sandbox.port import Guarantee, Limits, RungName, Sandbox, SandboxRequest
+from dryad.execution.sandbox.supervise import Guest
+from dryad.foundation.errors import Refused, Unavailable
+
+pytestmark = pytest.mark.parametrize("sandbox", ["bubblewrap", "namespaces"], indirect=True)
+
+
+@pytest.fixture
+async def pool(sandbox: Sandbox) -> AsyncGenerator[Pool]:
+    assert isinstance(sandbox, BubblewrapSandbox | NamespaceSandbox)
+    pool = Pool(sandbox)
+    await pool.warm()
+    yield pool
+    await pool.close()
+
+
+def guests() -> list[int]:
+    """The sandboxes this process started and has not seen the end of."""
+    own = f"/proc/{os.getpid()}/task/{os.getpid()}/children"
+    children = [int(child) for child in Path(own).read_text().split()]
+    return [c for c in children if b"marshal" in Path(f"/proc/{c}/cmdline").read_bytes()]
+
+
+async def test_runs_share_nothing_and_keep_their_own_bounds(pool: Pool):
+    code = "import os; open('left', 'w').close(); print(os.listdir(), os.getpid())"
+    printed = [(await pool.run(SandboxRequest(code=code))).stdout for _ in range(4)]
+    assert len(set(printed)) == 1
+    assert printed[0].startswith("['__main__.py', 'left']") or "left" in printed[0]
+    bound = Limits(memory_bytes=64_000_000, wall_seconds=0.4)
+    slow = await pool.run(SandboxRequest(code="import time; time.sleep(9)", limits=bound))
+    assert slow.violations == ("wall_time",)
+    fat = await pool.run(SandboxRequest(code="b = bytearray(200_000_000)", limits=bound))
+    assert "MemoryError" in fat.stderr
+
+
+async def test_more_runs_than_wait_at_once_all_end(pool: Pool):
+    runs = (pool.run(SandboxRequest(code=f"print({number})")) for number in range(6))
+    assert [result.stdout for result in await asyncio.gather(*runs)] == [
+        f"{number}\n" for number in range(6)
+    ]
+
+
+async def test_a_guest_that_died_waiting_is_replaced(pool: Pool):
+    waiting = guests()
+    assert len(waiting) == 2
+    for guest in waiting:
+        os.killpg(guest, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while any("Z" not in Path(f"/proc/{g}/stat").read_text().split()[2] for g in waiting):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    assert (await pool.run(SandboxRequest(code="print('there')"))).stdout == "there\n"
+
+
+async def test_no_more_wait_than_were_asked_for(pool: Pool):
+    for _ in range(3):
+        await pool.run(SandboxRequest(code="pass"))
+        await pool.warm()  # while the refill is under way
+        assert len(guests()) == 2
+
+
+async def test_nothing_waits_after_the_end(sandbox: Sandbox):
+    assert isinstance(sandbox, BubblewrapSandbox | NamespaceSandbox)
+    before, pool = guests(), Pool(sandbox, size=3)
+    await pool.run(SandboxRequest(code="pass"))  # the refill is under way when it is closed
+    await pool.close()
+    assert guests() == before
+
+
+async def test_what_a_rung_does_not_guarantee_is_refused_here_too(sandbox: Sandbox):
+    class Lesser:
+        name: RungName = sandbox.name
+        guarantees: frozenset[Guarantee] = frozenset({"network"})
+
+        async def start(self) -> Guest:
+            raise Unavailable("it was started")
+
+        async def carry_out(self, guest: Guest, request: SandboxRequest):
+            raise AssertionError
+
+    with pytest.raises(Refused, match="does not guarantee memory"):
+        await Pool(Lesser()).run(SandboxRequest(code="pass", needs=frozenset({"memory"})))

@@ -1,0 +1,59 @@
+"""Forty requests, labelled by hand with a reason each, go where a person would send them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dryad.foundation.database import Database
+from dryad.foundation.database.models import Base
+from dryad.orchestration.decisions import Decisions
+from tests.dryad.orchestration.conftest import House, build
+
+LABELLED = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "data" / "routing.jsonl").read_text().splitlines()
+]
+MISSES: frozenset[str] = frozenset()
+"""Requests that are known to go elsewhere, by their first words."""
+
+
+@pytest.fixture
+def small_house(tmp_path: Path) -> House:
+    directory = tmp_path / "small"
+    directory.mkdir()
+    database = Database(f"sqlite:///{directory / 'small.db'}")
+    Base.metadata.create_all(database.engine)
+    return build(database, directory)
+
+
+def test_the_labels_are_forty_and_of_every_kind():
+    assert len({request["text"] for request in LABELLED}) == 40
+    routes = [request["route"] for request in LABELLED]
+    assert all(routes.count(route) >= 12 for route in ("sequential", "task_force", "escalation"))
+    assert all(len(request["why"]) > 5 for request in LABELLED)
+
+
+def test_requests_go_where_a_person_would_send_them(small_house: House):
+    missed = {
+        request["text"]: found
+        for request in LABELLED
+        if (found := small_house.decide(request["text"]).route) != request["route"]
+    }
+    assert {" ".join(text.split()[:4]) for text in missed} == MISSES, missed
+    assert len(missed) <= 4
+    small_house.database.close()
+
+
+def test_the_same_request_is_decided_alike_on_every_ledger_and_after_a_restart(
+    house: House, small_house: House
+):
+    for request in LABELLED[::4]:
+        here, there = house.submit(request["text"]), small_house.submit(request["text"])
+        taken = house.orchestrator().decide(here)
+        assert taken == small_house.orchestrator().decide(there)
+        again = Database(house.database.engine.url.render_as_string(hide_password=False))
+        assert Decisions(again, house.audit).kept(here.id) == taken
+        again.close()
+        assert house.orchestrator().decide(here) == taken
+    small_house.database.close()
