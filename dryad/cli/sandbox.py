@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -70,20 +71,8 @@ def run(
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
     if as_json:
-        print_json(
-            {
-                "exit_code": result.exit_code,
-                "stdout": result.stdout,
-                "stderr": result.stderr,
-                "files": {name: len(content) for name, content in result.files.items()},
-                "wall_seconds": result.wall_seconds,
-                "cpu_seconds": result.cpu_seconds,
-                "peak_memory_bytes": result.peak_memory_bytes,
-                "violations": result.violations,
-                "notes": result.notes,
-                "rung": result.rung,
-            }
-        )
+        sizes = {name: len(content) for name, content in result.files.items()}
+        print_json(asdict(replace(result, files={})) | {"files": sizes})
     else:
         sys.stdout.write(result.stdout)
         sys.stderr.write(result.stderr)

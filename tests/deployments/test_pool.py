@@ -91,6 +91,7 @@ def test_a_run_has_the_prefect_settings_it_was_given(
         return [row["message"] for row in rows]
 
     wait_for("the printed line among the run's logs", lambda: "told" in lines(), seconds=10)
+    assert lines().count("told") == 1
 
 
 def test_a_run_that_wants_another_interpreter_starts_cold(
@@ -200,7 +201,8 @@ def test_a_killed_handoff_takes_its_run_along(
     run, pid = hold(runs, tmp_path / "holder")
     handoffs(standing)[0].kill()
     wait_for("the end of the run's process", lambda: not alive(pid), seconds=5)
-    wait_for("the report", lambda: runs.state(run).type == "CRASHED", seconds=20)
+    wait_for("the report", lambda: runs.state(run).ended, seconds=20)
+    assert runs.state(run).type == "CRASHED"
 
 
 def test_a_killed_pool_takes_its_runs_along_and_the_next_run_is_carried(

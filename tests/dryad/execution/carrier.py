@@ -14,48 +14,19 @@ import pydantic_ai.models.openai  # noqa: F401 - once, in the server that forks 
 from dryad.execution.agent_loop import advance
 from dryad.execution.agents import Agents
 from dryad.execution.episodes import episode_from_json, to_json
-from dryad.execution.steps import Approval, Recorded, RunSteps, StepLog
+from dryad.execution.steps import RunSteps
 from dryad.execution.toolbox import Errand, GrantedTools, Toolbox
 from dryad.foundation.database import Database
 from dryad.foundation.ids import TaskId
 from dryad.foundation.journal import Journal
 from dryad.foundation.tools import Tools
 from tests.dryad.execution.conftest import ACME, Policy, Shelf, Spent, run_here, talking_to
+from tests.dryad.execution.mortal import Mortal
 
 
-class Mortal:
-    """A step log in a process that dies at the n-th moment: before or after a commit."""
-
-    def __init__(self, steps: StepLog, dies_at: int) -> None:
-        self._steps = steps
-        self._dies_at = dies_at
-        self.moments = 0
-
-    def _moment(self) -> None:
-        self.moments += 1
-        if self.moments == self._dies_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def find(self, path: str, ordinal: int, inputs: Any) -> Recorded | None:
-        return self._steps.find(path, ordinal, inputs)
-
-    def intend(
-        self, path: str, ordinal: int, inputs: Any, *, approval: Approval | None = None
-    ) -> None:
-        self._moment()
-        self._steps.intend(path, ordinal, inputs, approval=approval)
-        self._moment()
-
-    def record(self, path: str, ordinal: int, inputs: Any, outcome: Any) -> Any:
-        self._moment()
-        recorded = self._steps.record(path, ordinal, inputs, outcome)
-        self._moment()
-        return recorded
-
-    def doubt(self, path: str, ordinal: int) -> None:
-        self._moment()
-        self._steps.doubt(path, ordinal)
-        self._moment()
+def killed() -> None:
+    """End this process as the kernel ends it."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -90,7 +61,7 @@ def carry(place: Place, episode: Mapping[str, Any], dies_at: int) -> None:
     )
     journal = Journal(database)
     lease = journal.claim(what.run, holder=str(os.getpid()))
-    steps = Mortal(RunSteps(journal, lease, spend=Spent()), dies_at)
+    steps = Mortal(RunSteps(journal, lease, spend=Spent()), dies_at, killed)
     model = talking_to(place.provider_url)
     end = asyncio.run(advance(what, model=model, tools=caller, steps=steps))
     told = json.dumps({"moments": steps.moments, "end": to_json(end)})

@@ -9,9 +9,9 @@ from typing import Any
 from dryad.execution.agent_loop import advance
 from dryad.execution.episodes import Episode
 from dryad.execution.models.language import Language
-from dryad.execution.steps import Approval, Recorded, StepLog
 from dryad.foundation.ids import RunId
 from tests.dryad.execution.conftest import ACME, Desk, episode, talking_to
+from tests.dryad.execution.mortal import Mortal
 from tests.web import accept, scripted, serve
 
 SCRIPT = scripted(
@@ -26,44 +26,13 @@ class Killed(Exception):
     """The process is gone."""
 
 
-class Mortal:
-    """A step log whose process dies at the n-th moment: before or after a commit."""
-
-    def __init__(self, steps: StepLog, dies_at: int) -> None:
-        self._steps = steps
-        self._dies_at = dies_at
-        self.moments = 0
-
-    def _moment(self) -> None:
-        self.moments += 1
-        if self.moments == self._dies_at:
-            raise Killed
-
-    def find(self, path: str, ordinal: int, inputs: Any) -> Recorded | None:
-        return self._steps.find(path, ordinal, inputs)
-
-    def intend(
-        self, path: str, ordinal: int, inputs: Any, *, approval: Approval | None = None
-    ) -> None:
-        self._moment()
-        self._steps.intend(path, ordinal, inputs, approval=approval)
-        self._moment()
-
-    def record(self, path: str, ordinal: int, inputs: Any, outcome: Any) -> Any:
-        self._moment()
-        recorded = self._steps.record(path, ordinal, inputs, outcome)
-        self._moment()
-        return recorded
-
-    def doubt(self, path: str, ordinal: int) -> None:
-        self._moment()
-        self._steps.doubt(path, ordinal)
-        self._moment()
+def killed() -> None:
+    raise Killed
 
 
 async def attempt(desk: Desk, model: Language, what: Episode, dies_at: int = 0) -> Any:
     """Carry the run as one process; None when it died."""
-    steps = Mortal(desk.steps(what.run), dies_at)
+    steps = Mortal(desk.steps(what.run), dies_at, killed)
     try:
         return await advance(what, model=model, tools=desk.caller("messenger"), steps=steps)
     except Killed:
