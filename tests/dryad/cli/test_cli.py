@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -51,15 +50,11 @@ def test_the_list_of_commands_says_what_each_is_for(name: str):
     assert load(name).help.splitlines()[0] == COMMANDS[name][1]
 
 
-def test_help_is_quick_and_complete():
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def test_help_names_every_command():
     help_ = [sys.executable, "-m", "dryad", "--help"]
     done = subprocess.run(help_, capture_output=True, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     for name in COMMANDS:
         assert re.search(rf"^ +{name} ", done.stdout, re.MULTILINE), name
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert cpu < 0.4
 
 
 def test_the_exit_status_and_the_streams_are_those_of_the_process(tmp_path: Path):
