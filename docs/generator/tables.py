@@ -6,7 +6,7 @@ from docs.generator.markdown import page, summary, table
 from dryad.foundation.database.models import Base
 
 INTRODUCTION = """\
-The ledger's schema, alike on SQLite and PostgreSQL, from `dryad/foundation/database/models.py`.
+The ledger's schema, alike on SQLite and PostgreSQL, from `dryad/foundation/database/models/`.
 Times are aware UTC; JSON columns hold canonical JSON. How rows are used together stands in
 [Stored formats](stored-formats.md)."""
 

@@ -27,7 +27,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from dryad.foundation.database.drift import check_constraints, ours
 from dryad.foundation.database.engine import Database
-from dryad.foundation.database.models import Base, Instant
+from dryad.foundation.database.models import Base
+from dryad.foundation.database.models.columns import Instant
 from dryad.foundation.errors import Corrupt, NotFound, Refused, Unavailable
 
 CONNECTION = "connection"

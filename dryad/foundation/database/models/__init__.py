@@ -1,0 +1,58 @@
+"""Every table of the ledger, a file a level. What a column means is said there and nowhere else.
+
+Times are aware UTC. JSON columns hold only what `canonical_json` can write. A change here needs a
+migration; `dryad db check` and a test compare the two.
+"""
+
+from dryad.foundation.database.models.columns import Base
+from dryad.foundation.database.models.execution import AgentRow
+from dryad.foundation.database.models.foundation import (
+    ApiKeyRow,
+    AuditRow,
+    GrantRow,
+    HealthRow,
+    InstallationRow,
+    LeaseRow,
+    PolicyRow,
+    StepRow,
+    StopRow,
+    TenantRow,
+    ToolRow,
+)
+from dryad.foundation.database.models.memory import DocumentRow, PassageRow, RecentRow, ShelfRow
+from dryad.foundation.database.models.orchestration import (
+    TASK_STATUSES,
+    CaseRow,
+    DecisionRow,
+    ForceMemberRow,
+    ForceMessageRow,
+    ForceRow,
+    TaskRow,
+)
+
+__all__ = [
+    "TASK_STATUSES",
+    "AgentRow",
+    "ApiKeyRow",
+    "AuditRow",
+    "Base",
+    "CaseRow",
+    "DecisionRow",
+    "DocumentRow",
+    "ForceMemberRow",
+    "ForceMessageRow",
+    "ForceRow",
+    "GrantRow",
+    "HealthRow",
+    "InstallationRow",
+    "LeaseRow",
+    "PassageRow",
+    "PolicyRow",
+    "RecentRow",
+    "ShelfRow",
+    "StepRow",
+    "StopRow",
+    "TaskRow",
+    "TenantRow",
+    "ToolRow",
+]

@@ -1,0 +1,180 @@
+"""Tables of level 0: the installation, who may ask, tools, and what was decided."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dryad.foundation.database.models.columns import Base, Serial, one_of
+
+
+class InstallationRow(Base):
+    """One fact about this installation: `epoch`, `adapters`, `first_started`."""
+
+    __tablename__ = "installation"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[dict[str, Any]]
+    updated: Mapped[datetime]
+
+
+class TenantRow(Base):
+    """Whose data it is. Every row of a tenant carries its id."""
+
+    __tablename__ = "tenants"
+    __table_args__ = (one_of("status", "active", "closed"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str]
+    status: Mapped[str] = mapped_column(String(16))
+    created: Mapped[datetime]
+
+
+class ApiKeyRow(Base):
+    """A bearer key, found by id and compared by peppered digest; the key itself is never stored."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), index=True)
+    name: Mapped[str]
+    scopes: Mapped[list[Any]]
+    digest: Mapped[str] = mapped_column(String(64))
+    created: Mapped[datetime]
+    expires: Mapped[datetime | None]
+    revoked: Mapped[datetime | None]
+    last_used: Mapped[datetime | None]
+
+
+class AuditRow(Base):
+    """One link of a tenant's audit chain; `mac` covers the row and `previous`."""
+
+    __tablename__ = "audit"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    event: Mapped[str] = mapped_column(String(64), index=True)
+    subject: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    previous: Mapped[str] = mapped_column(String(64))
+    mac: Mapped[str] = mapped_column(String(64))
+
+
+class LeaseRow(Base):
+    """Which process carries a run now: the latest attempt, and until when it is believed."""
+
+    __tablename__ = "leases"
+
+    run: Mapped[str] = mapped_column(String(64), primary_key=True)
+    attempt: Mapped[int]
+    holder: Mapped[str]
+    expires: Mapped[datetime] = mapped_column(index=True)
+    released: Mapped[datetime | None]
+
+
+class StepRow(Base):
+    """What already happened in a run: the intent before an effect, the outcome after it."""
+
+    __tablename__ = "steps"
+    __table_args__ = (one_of("state", "intended", "done", "doubtful"),)
+
+    run: Mapped[str] = mapped_column(String(64), primary_key=True)
+    path: Mapped[str] = mapped_column(String(200), primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int]
+    outcome: Mapped[dict[str, Any] | None]
+    started: Mapped[datetime]
+    finished: Mapped[datetime | None]
+
+
+class PolicyRow(Base):
+    """One version of a tenant's policy; the highest version is in force."""
+
+    __tablename__ = "policies"
+
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    document: Mapped[dict[str, Any]]
+    author: Mapped[str]
+    created: Mapped[datetime]
+
+
+class StopRow(Base):
+    """A kill switch in force until lifted. Scope: `global`, `tenant:x`, `agent:x`, `tool:x`, …"""
+
+    __tablename__ = "stops"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    scope: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str]
+    set_by: Mapped[str]
+    set_at: Mapped[datetime]
+    lifted_by: Mapped[str | None]
+    lifted_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+class ToolRow(Base):
+    """One version of a tool; name, version and schemas never change once stored."""
+
+    __tablename__ = "tools"
+    __table_args__ = (
+        one_of("status", "active", "inactive", "maintenance", "deprecated"),
+        one_of("tier", "read", "reversible", "irreversible", "external", "authority"),
+    )
+
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    version: Mapped[str] = mapped_column(String(32), primary_key=True)
+    description: Mapped[str]
+    kind: Mapped[str] = mapped_column(String(16))
+    tier: Mapped[str] = mapped_column(String(16))
+    idempotent: Mapped[bool]
+    input_schema: Mapped[dict[str, Any]]
+    output_schema: Mapped[dict[str, Any]]
+    config: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(16))
+    created: Mapped[datetime]
+
+
+class GrantRow(Base):
+    """An agent (or role) may call a tool, in a scope, until it expires."""
+
+    __tablename__ = "grants"
+    __table_args__ = (
+        one_of("principal_type", "agent", "role"),
+        UniqueConstraint("tenant", "principal", "principal_type", "tool"),
+    )
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"))
+    principal: Mapped[str] = mapped_column(String(64))
+    principal_type: Mapped[str] = mapped_column(String(8))
+    tool: Mapped[str] = mapped_column(String(64))
+    conditions: Mapped[dict[str, Any]]
+    created_by: Mapped[str]
+    created: Mapped[datetime]
+    expires: Mapped[datetime | None]
+
+
+class HealthRow(Base):
+    """The newest measurement of one component, taken by the keeper."""
+
+    __tablename__ = "health"
+    __table_args__ = (one_of("status", "healthy", "degraded", "unhealthy"),)
+
+    component: Mapped[str] = mapped_column(String(32), primary_key=True)
+    status: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str]
+    latency_ms: Mapped[float]
+    measured: Mapped[datetime]

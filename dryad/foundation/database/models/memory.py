@@ -1,0 +1,97 @@
+"""Tables of levels 1 and 2: what is remembered."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dryad.foundation.database.models.columns import Base, one_of
+
+
+class RecentRow(Base):
+    """One short-term value of one agent, until it expires."""
+
+    __tablename__ = "recent"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    agent: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    value: Mapped[dict[str, Any]]
+    """`{value, provenance}`."""
+    expires: Mapped[datetime] = mapped_column(index=True)
+    updated: Mapped[datetime]
+
+
+class ShelfRow(Base):
+    """How far a tenant's long-term memory has grown; every writer of it locks this row first.
+
+    So passages are numbered in the order their transactions commit, and a reader who knows both
+    numbers knows whether anything changed.
+    """
+
+    __tablename__ = "shelves"
+
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), primary_key=True)
+    written: Mapped[int] = mapped_column(BigInteger)
+    """The highest passage number ever given."""
+    removals: Mapped[int] = mapped_column(BigInteger)
+    """How often passages were taken away."""
+
+
+class DocumentRow(Base):
+    """Something that was ingested or noted; its passages are what is searched."""
+
+    __tablename__ = "documents"
+    __table_args__ = (
+        one_of("source_type", "conversation", "tool_output", "document", "observation", "external"),
+        one_of("provenance", "trusted", "untrusted"),
+        UniqueConstraint("tenant", "agent", "content_hash"),
+        Index("ix_documents_tenant_agent_origin", "tenant", "agent", "origin"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"))
+    agent: Mapped[str] = mapped_column(String(64))
+    """Whose it is; '' is the whole tenant's."""
+    category: Mapped[str] = mapped_column(String(64))
+    source_type: Mapped[str] = mapped_column(String(16))
+    provenance: Mapped[str] = mapped_column(String(16))
+    origin: Mapped[str] = mapped_column(String(1000))
+    """Path or address it came from."""
+    title: Mapped[str]
+    content_hash: Mapped[str] = mapped_column(String(64))
+    details: Mapped[dict[str, Any]]
+    created: Mapped[datetime]
+    deleted: Mapped[datetime | None]
+
+
+class PassageRow(Base):
+    """A citable piece of a document: section and character range `[start, stop)`."""
+
+    __tablename__ = "passages"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """Unique within the tenant, ascending in commit order, never given twice."""
+    document: Mapped[str] = mapped_column(
+        String(64), ForeignKey("documents.id", ondelete="CASCADE"), index=True
+    )
+    section: Mapped[str]
+    start: Mapped[int]
+    stop: Mapped[int]
+    text: Mapped[str]
+    length: Mapped[int]
+    """Length in words, with title and section."""
+    bag: Mapped[bytes]
+    """The words it is found by; see `dryad.memory.words`."""
+    embedder: Mapped[str | None] = mapped_column(String(64))
+    """Name of the model that made `vector`; None: no vector yet."""
+    vector: Mapped[bytes | None]
+    """Direction of its meaning: one signed byte a dimension, of any length."""
