@@ -22,13 +22,25 @@ from dryad.platform.supervisor import Command, Supervisor, rotate
 from tests.servers import clean_environment, wait_for
 
 SLEEPS = "import time; time.sleep(60)"
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+STUBBORN = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(60)
+"""
 
 
 def command(name: str, code: str = SLEEPS, *, stop_seconds: float = 10, **more: float) -> Command:
     return Command(
         name, [sys.executable, "-c", code], clean_environment(), stop_seconds=stop_seconds, **more
     )
+
+
+def start_stubborn(supervisor: Supervisor, name: str, sign: Path, *, stop_seconds: float) -> None:
+    """Start a process that ignores being asked to end; return when it does so."""
+    arguments = [sys.executable, "-c", STUBBORN, str(sign)]
+    supervisor.start(Command(name, arguments, clean_environment(), stop_seconds=stop_seconds))
+    wait_for("a stubborn process", sign.exists)
 
 
 @pytest.fixture
@@ -112,12 +124,12 @@ def test_a_process_that_is_not_ready_in_time_fails(supervisor: Supervisor) -> No
 
 
 def test_processes_stop_in_order_and_the_stubborn_are_killed(
-    supervisor: Supervisor, instance: Instance
+    supervisor: Supervisor, instance: Instance, tmp_path: Path
 ) -> None:
-    for name, code in (("first", SLEEPS), ("second", STUBBORN), ("third", SLEEPS)):
-        supervisor.start(command(name, code, stop_seconds=1))
+    supervisor.start(command("first", stop_seconds=1))
+    start_stubborn(supervisor, "second", tmp_path / "stubborn", stop_seconds=1)
+    supervisor.start(command("third", stop_seconds=1))
     supervisor.wait(["first", "second", "third"], seconds=10)
-    time.sleep(0.5)  # let the stubborn one become so
     entries, told = instance.entries(), list[tuple[str, list[bool]]]()
 
     def say(name: str) -> None:
@@ -134,10 +146,8 @@ def test_processes_stop_in_order_and_the_stubborn_are_killed(
     assert 1 <= time.monotonic() - began < 4
 
 
-def test_asked_twice_nothing_is_waited_for(supervisor: Supervisor, instance: Instance) -> None:
-    supervisor.start(command("stubborn", STUBBORN, stop_seconds=60))
-    supervisor.wait(["stubborn"], seconds=10)
-    time.sleep(0.5)
+def test_asked_twice_nothing_is_waited_for(supervisor: Supervisor, tmp_path: Path) -> None:
+    start_stubborn(supervisor, "stubborn", tmp_path / "stubborn", stop_seconds=60)
     supervisor.stop_soon()
     supervisor.stop_soon()
     began = time.monotonic()
