@@ -21,6 +21,9 @@ import psutil
 from tests import servers
 
 QUESTION = "What happens to a task when its flow run is suspended?"
+PLAN = {
+    "steps": [{"id": "s1", "text": QUESTION, "capability": "research", "tools": [], "after": []}]
+}
 
 
 def main() -> None:
@@ -50,7 +53,9 @@ async def measure(runs: int) -> None:
     counted: list[int] = []
 
     async def ours() -> None:
-        await orchestrate_task(TaskForm(text=QUESTION), return_state=True)
+        ended = await orchestrate_task(TaskForm(text=QUESTION), return_state=True)
+        if ended.name != "Completed":
+            raise SystemExit(f"the task was not done, so nothing is measured: {ended.message}")
 
     @task(persist_result=False)
     async def nothing(number: int) -> int:
@@ -83,19 +88,29 @@ async def measure(runs: int) -> None:
 
 
 class Instant:
-    """The models of an installation whose agents answer at once."""
+    """The models of an installation whose agents plan and answer at once."""
 
     degraded = ""
 
     def model_for(self, *_: object) -> object:
-        """Return a model that says one word."""
-        from pydantic_ai.models.test import TestModel  # noqa: PLC0415 - a second of CPU
+        """Return a model that plans one step, and does a step in one word."""
+        from pydantic_ai.messages import (  # noqa: PLC0415 - a second of CPU
+            ModelMessage,
+            ModelResponse,
+            TextPart,
+            ToolCallPart,
+        )
+        from pydantic_ai.models.function import AgentInfo, FunctionModel  # noqa: PLC0415
 
-        from dryad.execution.models.language import Language  # noqa: PLC0415 - the same
-        from dryad.execution.models.prices import FREE  # noqa: PLC0415 - the same
+        from dryad.execution.models.language import Language  # noqa: PLC0415
+        from dryad.execution.models.prices import FREE  # noqa: PLC0415
 
-        model = TestModel(call_tools=[], custom_output_text="Done.")
-        return Language(model, price=FREE, seconds=10)
+        def answer(_: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+            if info.output_tools:
+                return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, PLAN)])
+            return ModelResponse(parts=[TextPart("Done.")])
+
+        return Language(FunctionModel(answer), price=FREE, seconds=10)
 
 
 async def cost(once: Callable[[], Awaitable[object]]) -> tuple[float, float]:
