@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from dryad.foundation import logs
-from dryad.foundation.errors import DryadError, Superseded
+from dryad.foundation.errors import DryadError, Superseded, Unavailable
 from dryad.foundation.ids import RunId
 from dryad.foundation.journal import Lease, Past
 from tasks._policy import HEALING
@@ -110,6 +110,7 @@ def step(
     shown_as: str = "",
     policy: dict[str, Any] = HEALING,
     recorded: Callable[[Any], bool] = lambda _outcome: True,
+    exhausted: Callable[..., Coroutine[Any, Any, Any]] | None = None,
 ) -> Decorator:
     """Make a plain function (sync, or async) a recorded step of a run, shown as a Prefect task.
 
@@ -121,6 +122,8 @@ def step(
         shown_as: Prefect's template for the name of the task run; default `path`.
         policy: When it is tried again.
         recorded: Whether an outcome is final; one that is not is looked for again next time.
+        exhausted: Gives the outcome when no retry healed an outage, from what was wrong and the
+            step's own arguments; None raises it.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -144,7 +147,12 @@ def step(
             found = run.past.find(place, ordinal, inputs)
             if found is not None and found.state == "done":
                 return outcome_type.validate_python(found.outcome)
-            outcome = await as_task(*args, **kwargs)
+            try:
+                outcome = await as_task(*args, **kwargs)
+            except Unavailable as error:
+                if exhausted is None:
+                    raise
+                outcome = await exhausted(error.message, *args, **kwargs)
             if recorded(outcome):
                 as_json = outcome_type.dump_python(outcome, mode="json")
                 await asyncio.to_thread(journal.record, run.lease, place, ordinal, inputs, as_json)

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from dryad.foundation.audit import Audit
 from dryad.foundation.canonical import canonical_json
@@ -29,7 +29,10 @@ class Decisions:
         self._clock = clock
 
     def store(self, tenant: TenantId, task: TaskId, decision: Decision) -> Decision:
-        """Keep and audit a decision; a task has one, so storing another returns the first."""
+        """Keep and audit a decision, and count to the task what its planner used.
+
+        A task has one decision, so storing another returns the first and counts nothing.
+        """
         with self._database.transaction() as session:
             earlier = session.scalar(select(DecisionRow).where(DecisionRow.task == task))
             if earlier is not None:
@@ -55,6 +58,15 @@ class Decisions:
                 created=self._clock(),
             )
             session.add(row)
+            if planner := decision.details.get("planner"):
+                session.execute(
+                    update(TaskRow)
+                    .where(TaskRow.id == task)
+                    .values(
+                        tokens=TaskRow.tokens + planner["tokens"],
+                        cost_usd=TaskRow.cost_usd + planner["cost_usd"],
+                    )
+                )
             self._audit.append(
                 tenant,
                 "decided",
