@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from prefect import task
 from prefect.runtime import flow_run
+from prefect.utilities.annotations import quote
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
@@ -144,7 +145,7 @@ def step(
             found = run.past.find(place, ordinal, inputs)
             if found is not None and found.state == "done":
                 return outcome_type.validate_python(found.outcome)
-            outcome = await as_task(*args, **kwargs)
+            outcome = await as_task(*map(quote, args), **{k: quote(v) for k, v in kwargs.items()})
             if recorded(outcome):
                 as_json = outcome_type.dump_python(outcome, mode="json")
                 await asyncio.to_thread(journal.record, run.lease, place, ordinal, inputs, as_json)
