@@ -1,6 +1,6 @@
 """CPU of one task through `orchestrate_task`, against a bare Prefect flow with as many task runs.
 
-    python -m benchmarks.orchestrate [--runs 10]
+    python -m benchmarks.orchestrate [--runs 10] [--planner rules|model]
 
 Both run in this process, interleaved, against one real Prefect server; the agent's model answers
 at once, so what is measured is the platform. Printed: CPU of the client (this process) and of the
@@ -30,7 +30,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10)
-    runs = parser.parse_args().runs
+    parser.add_argument("--planner", choices=["rules", "model"], default="rules")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         with servers.prefect(home) as server:
@@ -39,17 +40,17 @@ def main() -> None:
                 "DRYAD_PREFECT_API_URL": server.url,
                 "PREFECT_LOGGING_LEVEL": "ERROR",
             }
-            asyncio.run(measure(runs))
+            asyncio.run(measure(options.runs, planner=options.planner))
 
 
-async def measure(runs: int) -> None:
+async def measure(runs: int, *, planner: str) -> None:
     """Run both flows by turns and print what each cost."""
     from prefect import flow, task  # noqa: PLC0415 - after the environment is set
     from prefect.runtime import flow_run  # noqa: PLC0415
 
     from flows.orchestrate_task import TaskForm, orchestrate_task  # noqa: PLC0415
 
-    prepare()
+    prepare(planner)
     counted: list[int] = []
 
     async def ours() -> None:
@@ -127,7 +128,7 @@ async def cost(once: Callable[[], Awaitable[object]]) -> tuple[float, float]:
     return client, sum(server.cpu_times()[:2]) - before
 
 
-def prepare() -> None:
+def prepare(planner: str) -> None:
     """Make the ledger, the first tenant and one document to be found."""
     from dryad.execution.memories import Document  # noqa: PLC0415 - after the environment is set
     from dryad.foundation.database import migrate  # noqa: PLC0415
@@ -143,6 +144,8 @@ def prepare() -> None:
     migrate.upgrade(dryad.database)
     provision(dryad.database, dryad.secrets)
     dryad.provide_tenant(DEFAULT)
+    if planner == "rules":
+        _ = dryad.orchestrator  # made while no model is configured, so its planner is the rules
     dryad.models = Instant()
     text = "# Suspension\n\nWhen a flow run is suspended its process ends and its task waits."
     dryad.librarian.shelve(DEFAULT, Document(title="Suspension", text=text, origin="doc.md"))

@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from prefect import task
 from prefect.runtime import flow_run
+from prefect.utilities.annotations import quote
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
@@ -147,12 +148,7 @@ def step(
             found = run.past.find(place, ordinal, inputs)
             if found is not None and found.state == "done":
                 return outcome_type.validate_python(found.outcome)
-            try:
-                outcome = await as_task(*args, **kwargs)
-            except Unavailable as error:
-                if exhausted is None:
-                    raise
-                outcome = await exhausted(error.message, *args, **kwargs)
+            outcome = await _tried(as_task, exhausted, *args, **kwargs)
             if recorded(outcome):
                 as_json = outcome_type.dump_python(outcome, mode="json")
                 await asyncio.to_thread(journal.record, run.lease, place, ordinal, inputs, as_json)
@@ -161,6 +157,20 @@ def step(
         return call
 
     return decorate
+
+
+async def _tried(
+    as_task: Callable[..., Coroutine[Any, Any, Any]],
+    exhausted: Callable[..., Coroutine[Any, Any, Any]] | None,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    try:
+        return await as_task(*map(quote, args), **{k: quote(v) for k, v in kwargs.items()})
+    except Unavailable as error:
+        if exhausted is None:
+            raise
+        return await exhausted(error.message, *args, **kwargs)
 
 
 async def keep_contract(number: int) -> bool:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from prefect import get_client
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.runtime import flow_run
 
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.orchestration.decision import Decision, Seat, sole_agent
@@ -88,9 +89,11 @@ async def settle_case(
 async def _tag(tenant: TenantId, task: TaskId, *, waiting: bool = False) -> None:
     """Show in the run list whose task the run carries, and whether it waits for a person."""
     async with get_client() as client:
-        found = await client.read_flow_run(UUID(carried_run().id))
-        tags = {*found.tags, f"tenant:{tenant}", f"task:{task}", AWAITING}
-        await client.update_flow_run(found.id, tags=sorted(tags if waiting else tags - {AWAITING}))
+        # As this process found them: only runs themselves change their tags.
+        tags = {*flow_run.tags, f"tenant:{tenant}", f"task:{task}", AWAITING}
+        await client.update_flow_run(
+            UUID(carried_run().id), tags=sorted(tags if waiting else tags - {AWAITING})
+        )
 
 
 @step("assemble")

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import orjson
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from dryad.foundation.audit import Audit
 from dryad.foundation.canonical import canonical_json
@@ -58,15 +59,7 @@ class Decisions:
                 created=self._clock(),
             )
             session.add(row)
-            if planner := decision.details.get("planner"):
-                session.execute(
-                    update(TaskRow)
-                    .where(TaskRow.id == task)
-                    .values(
-                        tokens=TaskRow.tokens + planner["tokens"],
-                        cost_usd=TaskRow.cost_usd + planner["cost_usd"],
-                    )
-                )
+            _count_planning(session, task, decision)
             self._audit.append(
                 tenant,
                 "decided",
@@ -182,6 +175,18 @@ _KNOWN = ("done", "refused", "rejected", "expired", "failed")
 
 def _rate(part: int, whole: int) -> float | None:
     return round(part / whole, 3) if whole else None
+
+
+def _count_planning(session: Session, task: TaskId, decision: Decision) -> None:
+    if planner := decision.details.get("planner"):
+        session.execute(
+            update(TaskRow)
+            .where(TaskRow.id == task)
+            .values(
+                tokens=TaskRow.tokens + planner["tokens"],
+                cost_usd=TaskRow.cost_usd + planner["cost_usd"],
+            )
+        )
 
 
 def _decision(row: DecisionRow) -> Decision:
