@@ -1,9 +1,10 @@
 """Encryption as https://age-encryption.org does it, through the one library that we use for it."""
 
+import io
 from importlib import import_module
 from typing import Any, Protocol
 
-from dryad.foundation.errors import Corrupt, Refused
+from dryad.foundation.errors import Corrupt
 
 _pyrage: Any = import_module("pyrage")  # it has no type annotations
 
@@ -73,21 +74,15 @@ def decrypt(source: Source, sink: Sink, identity: str) -> None:
         raise OSError(str(error)) from error
 
 
-def lock(text: bytes, phrase: str) -> bytes:
-    """Encrypt with a passphrase (scrypt: it takes a second)."""
-    return bytes(_pyrage.passphrase.encrypt(text, phrase))
+def encrypted(text: bytes, identity: str) -> bytes:
+    """Return `text` encrypted for the holder of an identity."""
+    sink = io.BytesIO()
+    encrypt(io.BytesIO(text), sink, identity)
+    return sink.getvalue()
 
 
-def unlock(text: bytes, phrase: str) -> bytes:
-    """Decrypt with a passphrase.
-
-    Raises:
-        Refused: it is another passphrase, or the text is damaged.
-    """
-    try:
-        return bytes(_pyrage.passphrase.decrypt(text, phrase))
-    except _pyrage.DecryptError as error:
-        raise Refused(
-            "the exported keys do not open: a wrong passphrase, or a damaged file",
-            "Use the passphrase given to `dryad backup export-keys`.",
-        ) from error
+def decrypted(text: bytes, identity: str) -> bytes:
+    """Return `text` open; raises as `decrypt` does."""
+    sink = io.BytesIO()
+    decrypt(io.BytesIO(text), sink, identity)
+    return sink.getvalue()

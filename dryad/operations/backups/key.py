@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from dryad.foundation.errors import Conflict, Corrupt, InvalidRequest, NotFound
+from dryad.foundation.errors import Conflict, Corrupt, NotFound, Refused
 from dryad.foundation.secrets import SECRETS_FILE, Secrets, publish, read_private
 from dryad.operations.backups import age
 
@@ -17,7 +17,6 @@ EXPORTED = "exported"
 """Holds the digest of what was exported last, so that `dryad up` can stop reminding."""
 
 _FORMAT = 1
-_LEAST_PASSPHRASE = 12
 
 
 @dataclass(frozen=True)
@@ -69,33 +68,39 @@ class BackupKey:
         return found
 
 
-def export_keys(secrets: Path, phrase: str) -> bytes:
-    """Return every secret of an installation, encrypted by age with a passphrase.
+def export_keys(secrets: Path) -> tuple[bytes, str]:
+    """Return every secret of an installation, encrypted, and the recovery key that opens it.
+
+    The recovery key is an age identity made for this one export and kept nowhere: it is as strong
+    as what it protects, and `age -d` opens the file without DRYAD.
 
     Raises:
-        InvalidRequest: the passphrase is shorter than 12 characters.
         NotFound: there are no secrets.
     """
-    if len(phrase) < _LEAST_PASSPHRASE:
-        raise InvalidRequest(
-            f"the passphrase has fewer than {_LEAST_PASSPHRASE} characters",
-            "Take four words or more that nobody says together.",
-        )
     BackupKey.create_or_read(secrets)
-    found = _everything(secrets)
-    text = orjson.dumps({"format": _FORMAT, "files": found})
-    return age.lock(text, phrase)
+    recovery = age.new_identity()
+    text = orjson.dumps({"format": _FORMAT, "files": _everything(secrets)})
+    return age.encrypted(text, recovery), recovery
 
 
-def import_keys(bundle: bytes, phrase: str, secrets: Path) -> None:
+def import_keys(bundle: bytes, recovery: str, secrets: Path) -> None:
     """Put exported secrets where a new machine looks for them; equal ones are left as they are.
 
     Raises:
-        Refused: the passphrase is not that of the export.
-        Corrupt: the file is no export of this DRYAD.
+        Refused: the recovery key is not that of the export.
+        Corrupt: the file is damaged, or no export of this DRYAD.
         Conflict: other secrets are there already.
     """
-    files = _read(age.unlock(bundle, phrase))
+    try:
+        age.recipient(recovery)
+        files = _read(age.decrypted(bundle, recovery))
+    except (age.NoKeyFits, Corrupt) as error:
+        raise Refused(
+            "this recovery key does not open the exported keys",
+            "Use the one that `dryad backup export-keys` printed with this file.",
+        ) from error
+    except OSError as error:
+        raise Corrupt("the exported keys are damaged") from error
     secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, content in files.items():
         publish(secrets, name, content.encode())

@@ -173,7 +173,9 @@ class RemoteTarget:
     def begin(self, set_id: SetId) -> None:
         """See `Target`."""
         with _translated(self.name):
-            self._fs.makedirs(self._path(set_id), exist_ok=True)
+            self._fs.invalidate_cache()
+            # No parents: a name with a typo must not become a new bucket.
+            self._fs.mkdir(self._path(set_id), create_parents=False)
 
     def write(self, set_id: SetId, file: str) -> IO[bytes]:
         """See `Target`."""

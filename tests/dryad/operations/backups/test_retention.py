@@ -1,5 +1,6 @@
 """What the retention may let go, over years of gaps, wrong clocks and bad sets."""
 
+import random
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -66,11 +67,12 @@ def test_no_period_loses_a_verified_set_for_an_unverified_one(sets: list[Standin
             assert not any(o.state == "verified" and o.id not in kept for o in rivals)
 
 
-@given(SETS, st.integers(-9000, 9000))
-def test_only_order_and_calendar_count_not_the_present_time(sets: list[Standing], days: int):
-    """Waiting, or a wrong clock, lets nothing go: the decision never asks what time it is."""
-    del days
-    assert removable(sets, Keep()) == removable(list(reversed(sets)), Keep())
+@given(SETS, st.randoms())
+def test_the_order_in_which_targets_list_them_does_not_matter(
+    sets: list[Standing], chance: random.Random
+):
+    shuffled = chance.sample(sets, len(sets))
+    assert removable(sets, Keep()) == removable(shuffled, Keep())
 
 
 @given(SETS)
@@ -87,10 +89,8 @@ def test_a_bad_set_goes_only_when_a_verified_one_is_newer(sets: list[Standing]):
             assert any(o.state == "verified" and o.started > one.started for o in sets)
 
 
-@given(SETS, st.integers(0, 3 * 365 * 24), st.integers(1, 400))
-def test_after_a_gap_everything_that_was_kept_is_kept_still(
-    sets: list[Standing], _hour: int, gap_days: int
-):
+@given(SETS, st.integers(1, 400))
+def test_after_a_gap_everything_that_was_kept_is_kept_still(sets: list[Standing], gap_days: int):
     """A single set after a long silence drops at most one period of each kind."""
     kept = left(sets)
     if not kept:

@@ -175,7 +175,7 @@ def test_a_critical_set_needs_a_reason():
 
 
 def test_writers_never_stop_and_every_set_is_of_one_moment(house: House, tmp_path: Path):
-    """While somebody appends to the chain, each set holds a whole chain: as many rows as its head."""
+    """While somebody appends to the chain, each set holds a whole chain."""
     backups = house.backups(tmp_path / "kept")
     stop, told = threading.Event(), 0
 
