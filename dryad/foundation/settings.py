@@ -21,6 +21,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -141,6 +142,11 @@ class Settings(BaseModel):
     chroma: str = _setting(
         "embedded", "embedded | managed (started by `dryad up`) | the URL of a Chroma server"
     )
+    mirror_timeout: Duration = _setting(
+        timedelta(milliseconds=500),
+        "Longest wait for an answer of Redis; Chroma has ten times as long",
+        gt=timedelta(0),
+    )
     embedder: Literal["none", "minilm"] = _setting(
         "none", "minilm: search by meaning as well as by words; needs the extra `embeddings`"
     )
@@ -206,6 +212,14 @@ class Settings(BaseModel):
     )
     max_attempts: int = _setting(5, "Processes one run may lose before its task fails", ge=1)
 
+    @field_validator("chroma")
+    @classmethod
+    def _known_chroma(cls, value: str) -> str:
+        """Refuse a misspelt word before it is taken for an address."""
+        if value not in {"embedded", "managed"} and not re.match(r"https?://[^/]", value):
+            raise ValueError("must be embedded, managed, or an http:// address")
+        return value
+
     @model_validator(mode="after")
     def _absolute(self) -> "Settings":
         """Resolve every path once, so that a process may change its directory."""
@@ -238,6 +252,20 @@ class Settings(BaseModel):
             return f"sqlite:///{self.home / 'dryad.db'}"
         url = self.database_url.get_secret_value()
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+
+    @property
+    def redis_in_force(self) -> str | None:
+        """Address of the mirror of short-term memory, with its password; None: there is none."""
+        if self.redis_url is None or not self.redis_available:
+            return None
+        return self.redis_url.get_secret_value()
+
+    @property
+    def chroma_url(self) -> str | None:
+        """Address of the mirror of long-term memory; None: there is none."""
+        if self.chroma == "managed":
+            return f"http://127.0.0.1:{self.chroma_port}"
+        return None if self.chroma == "embedded" else self.chroma
 
     @property
     def prefect_url(self) -> str:
