@@ -45,9 +45,9 @@ class ChromaIndex:
 
     def close(self) -> None:
         """Give the connections back."""
-        client: Any = self.__dict__.pop("_client", None)
-        if client is not None:
-            client._server._session.close()  # noqa: SLF001 - nothing public does
+        if "_client" in self.__dict__:
+            for session in _sessions(self.__dict__.pop("_client")):
+                session.close()
 
     def generations(self) -> set[int]:
         """See `VectorIndex.generations`."""
@@ -162,8 +162,8 @@ class ChromaIndex:
             ssl=secure,
             settings=Settings(anonymized_telemetry=False),
         )
-        # It waits for ever unless told otherwise, and nothing public tells it.
-        cast("Any", client)._server._session.timeout = self._timeout  # noqa: SLF001
+        for session in _sessions(client):
+            session.timeout = self._timeout
         return client
 
     def _group(self, generation: int, tenant: TenantId) -> "Group":
@@ -190,6 +190,11 @@ class ChromaIndex:
         except Exception as error:
             self._groups.clear()  # made anew, a collection has another id
             raise Unavailable(f"Chroma did not answer: {str(error)[:200]}") from error
+
+
+def _sessions(client: Any) -> list[Any]:
+    """Return the connections of a client: they wait for ever, and nothing public changes that."""
+    return [part._server._session for part in (client, client._admin_client)]  # noqa: SLF001
 
 
 def _id(tenant: TenantId, number: int) -> str:

@@ -34,9 +34,6 @@ MOST_YOUNG = 2_000
 CANDIDATES = 200
 """Passages looked at for their meaning, and as many for their words; at least the limit."""
 
-_LATE = timedelta(seconds=30)
-"""A removal is made again after this: a writer may have been late with what was removed."""
-
 log = logs.get_logger("librarian")
 
 
@@ -71,6 +68,7 @@ class IndexCopy:
         *,
         clock: Clock = utc_now,
         pause: timedelta = timedelta(seconds=5),
+        late: timedelta = timedelta(seconds=30),
     ) -> None:
         """Prepare; nothing is read yet.
 
@@ -80,6 +78,8 @@ class IndexCopy:
             embedder: Whose vectors are copied.
             clock: Tells the time.
             pause: How long a server that did not answer is not asked again.
+            late: A removal is made again after this: a writer may have been late with what was
+                removed.
         """
         self.states = States(database, "index", clock=clock)
         self.missing = ""
@@ -88,6 +88,7 @@ class IndexCopy:
         self._index = index
         self._embedder = embedder
         self._pause = pause.total_seconds()
+        self._late = late
         self._paused_until = 0.0
 
     # -- readers
@@ -169,14 +170,17 @@ class IndexCopy:
                 pass
         self._relay_removals(state)
 
-    def rebuild(self) -> None:
-        """Make another copy from the ledger.
-
-        Raises:
-            Unavailable: the server does not answer.
-        """
-        self._renew(self.states.read())
-        self.keep()
+    def trouble(self) -> str:
+        """Return why searches go without the copy now; '' when they do not."""
+        try:
+            there = self._index.generations()
+        except Unavailable as reason:
+            return reason.message
+        state = self.states.read()
+        if state.trusted != self._embedder.name or state.generation not in there:
+            return "the copy in Chroma is being made"
+        behind = len(self._behind())
+        return f"{behind} tenants have passages that it has yet to see" if behind else ""
 
     def check(self) -> Differences:
         """Compare the copy with the ledger, tenant by tenant, and mend what differs.
@@ -285,7 +289,7 @@ class IndexCopy:
     def _relay_removals(self, state: State) -> None:
         while True:
             with self._database.reading() as session:
-                rows = self.states.pending(session, before=self.states.clock() - _LATE)
+                rows = self.states.pending(session, before=self.states.clock() - self._late)
             if not rows:
                 return
             for row in rows:

@@ -156,13 +156,14 @@ class RecentCopy:
                 self.states.doubt(reason.message)
             raise
 
-    def rebuild(self) -> None:
-        """Make another copy from the ledger.
-
-        Raises:
-            Unavailable: the server does not answer.
-        """
-        self._renew(self._mirror.server())
+    def trouble(self) -> str:
+        """Return why nobody reads the copy now; '' when it is read."""
+        try:
+            server = self._mirror.server()
+        except Unavailable as reason:
+            return reason.message
+        state = self.states.read()
+        return "" if state.trusted == server else state.reason or "the copy is being made"
 
     def check(self) -> Differences:
         """Compare the copy with the ledger; where they differ, make another one.

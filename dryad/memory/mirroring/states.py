@@ -96,7 +96,7 @@ class States:
         return after
 
     def doubt(self, reason: str) -> State:
-        """Let nobody read the mirror until the keeper has made another copy."""
+        """Let nobody read the mirror; the keeper makes another copy from the ledger."""
         return self.change(doubting(reason))
 
     # -- what it has yet to see
