@@ -48,6 +48,7 @@ from dryad.memory.mirroring.index import IndexCopy
 from dryad.memory.mirroring.recent import RecentCopy
 from dryad.operations.health import Health
 from dryad.orchestration.decisions import Decisions
+from dryad.orchestration.endings import Endings
 from dryad.orchestration.hybrid import HybridOrchestrator
 from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
@@ -308,6 +309,11 @@ class Services:
     def forces(self) -> TaskForces:
         """Task forces."""
         return TaskForces(self.database, clock=self.clock)
+
+    @cached_property
+    def endings(self) -> Endings:
+        """How tasks end."""
+        return Endings(self.database, self.tasks, self.agents, self.forces)
 
     @cached_property
     def cases(self) -> Cases:
