@@ -1,6 +1,6 @@
 """CPU of one task through `orchestrate_task`, against a bare Prefect flow with as many task runs.
 
-    python -m benchmarks.orchestrate [--runs 10]
+    python -m benchmarks.orchestrate [--runs 10] [--planner rules|model]
 
 Both run in this process, interleaved, against one real Prefect server; the agent's model answers
 at once, so what is measured is the platform. Printed: CPU of the client (this process) and of the
@@ -21,13 +21,17 @@ import psutil
 from tests import servers
 
 QUESTION = "What happens to a task when its flow run is suspended?"
+PLAN = {
+    "steps": [{"id": "s1", "text": QUESTION, "capability": "research", "tools": [], "after": []}]
+}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10)
-    runs = parser.parse_args().runs
+    parser.add_argument("--planner", choices=["rules", "model"], default="rules")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         with servers.prefect(home) as server:
@@ -36,21 +40,23 @@ def main() -> None:
                 "DRYAD_PREFECT_API_URL": server.url,
                 "PREFECT_LOGGING_LEVEL": "ERROR",
             }
-            asyncio.run(measure(runs))
+            asyncio.run(measure(options.runs, planner=options.planner))
 
 
-async def measure(runs: int) -> None:
+async def measure(runs: int, *, planner: str) -> None:
     """Run both flows by turns and print what each cost."""
     from prefect import flow, task  # noqa: PLC0415 - after the environment is set
     from prefect.runtime import flow_run  # noqa: PLC0415
 
     from flows.orchestrate_task import TaskForm, orchestrate_task  # noqa: PLC0415
 
-    prepare()
+    prepare(planner)
     counted: list[int] = []
 
     async def ours() -> None:
-        await orchestrate_task(TaskForm(text=QUESTION), return_state=True)
+        ended = await orchestrate_task(TaskForm(text=QUESTION), return_state=True)
+        if ended.name != "Completed":
+            raise SystemExit(f"the task was not done, so nothing is measured: {ended.message}")
 
     @task(persist_result=False)
     async def nothing(number: int) -> int:
@@ -83,19 +89,29 @@ async def measure(runs: int) -> None:
 
 
 class Instant:
-    """The models of an installation whose agents answer at once."""
+    """The models of an installation whose agents plan and answer at once."""
 
     degraded = ""
 
     def model_for(self, *_: object) -> object:
-        """Return a model that says one word."""
-        from pydantic_ai.models.test import TestModel  # noqa: PLC0415 - a second of CPU
+        """Return a model that plans one step, and does a step in one word."""
+        from pydantic_ai.messages import (  # noqa: PLC0415 - a second of CPU
+            ModelMessage,
+            ModelResponse,
+            TextPart,
+            ToolCallPart,
+        )
+        from pydantic_ai.models.function import AgentInfo, FunctionModel  # noqa: PLC0415
 
-        from dryad.execution.models.language import Language  # noqa: PLC0415 - the same
-        from dryad.execution.models.prices import FREE  # noqa: PLC0415 - the same
+        from dryad.execution.models.language import Language  # noqa: PLC0415
+        from dryad.execution.models.prices import FREE  # noqa: PLC0415
 
-        model = TestModel(call_tools=[], custom_output_text="Done.")
-        return Language(model, price=FREE, seconds=10)
+        def answer(_: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+            if info.output_tools:
+                return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, PLAN)])
+            return ModelResponse(parts=[TextPart("Done.")])
+
+        return Language(FunctionModel(answer), price=FREE, seconds=10)
 
 
 async def cost(once: Callable[[], Awaitable[object]]) -> tuple[float, float]:
@@ -112,7 +128,7 @@ async def cost(once: Callable[[], Awaitable[object]]) -> tuple[float, float]:
     return client, sum(server.cpu_times()[:2]) - before
 
 
-def prepare() -> None:
+def prepare(planner: str) -> None:
     """Make the ledger, the first tenant and one document to be found."""
     from dryad.execution.memories import Document  # noqa: PLC0415 - after the environment is set
     from dryad.foundation.database import migrate  # noqa: PLC0415
@@ -128,6 +144,8 @@ def prepare() -> None:
     migrate.upgrade(dryad.database)
     provision(dryad.database, dryad.secrets)
     dryad.provide_tenant(DEFAULT)
+    if planner == "rules":
+        _ = dryad.orchestrator  # made while no model is configured, so its planner is the rules
     dryad.models = Instant()
     text = "# Suspension\n\nWhen a flow run is suspended its process ends and its task waits."
     dryad.librarian.shelve(DEFAULT, Document(title="Suspension", text=text, origin="doc.md"))

@@ -46,6 +46,7 @@ from dryad.memory.librarian import Librarian
 from dryad.memory.minilm import MiniLM
 from dryad.operations.health import Health
 from dryad.orchestration.decisions import Decisions
+from dryad.orchestration.endings import Endings
 from dryad.orchestration.hybrid import HybridOrchestrator
 from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
@@ -313,6 +314,11 @@ class Services:
             ),
             clock=self.clock,
         )
+
+    @cached_property
+    def endings(self) -> Endings:
+        """How tasks end."""
+        return Endings(self.database, self.tasks, self.agents, self.forces)
 
     @cached_property
     def cases(self) -> Cases:

@@ -20,6 +20,7 @@ from dryad.orchestration.findings import Finding
 from dryad.orchestration.hybrid import (
     Known,
     call_question,
+    counting_plan,
     evidence_question,
     patience,
     plan_question,
@@ -42,7 +43,7 @@ from tasks.orchestration import (
     supersede,
 )
 
-CONTRACT = 3
+CONTRACT = 4
 """Raised whenever the order, the keys or the stored types of the steps below change: a run that
 waited under another number ends Superseded instead of reading its journal wrongly."""
 
@@ -70,6 +71,11 @@ class Briefing:
     objections: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Why an earlier answer to the same part was not accepted, by who does it over."""
 
+    def heard(self, seat: Seat) -> list[Finding]:
+        """Return whose words reach a seat: of those it waits for, and of whom it does over."""
+        told = (*seat.after, seat.member.removesuffix(AGAIN))
+        return [self.findings[member] for member in told if member in self.findings]
+
 
 def _run_name() -> str:
     request: TaskForm = flow_run.parameters["request"]
@@ -96,20 +102,18 @@ async def _handle(task: Task, run: RunId) -> Task:
     """Do the task; whatever stops it is how it ends."""
     try:
         decision = await decide(task)
+        task = counting_plan(task, decision)
         if decision.route == "escalation":
             case = await ask(plan_question(task, run, decision), seconds=patience(task))
             if not case.allows:
-                return await judge(task, case)
+                return await judge(task, case, [], [])
         brief = await _work(task, run, decision)
         ladder = await _check(task, decision, brief)
-        if ladder and ladder[-1].step == "a person":
-            case = await ask(
-                evidence_question(task, run, list(brief.findings.values()), ladder),
-                seconds=patience(task),
-            )
-            if not case.allows:
-                return await judge(task, case)
         findings = [brief.findings[seat.member] for seat in decision.seats]
+        if ladder and ladder[-1].step == "a person":
+            case = await ask(evidence_question(task, run, findings, ladder), seconds=patience(task))
+            if not case.allows:
+                return await judge(task, case, findings, ladder)
         await remember(task, findings)
         return await conclude(task, findings, ladder)
     except DryadError as fault:
@@ -179,7 +183,8 @@ async def _wave(
             member=seat.member,
             number=1,
             instructions=brief.known.text,
-            untrusted=brief.known.untrusted,
+            untrusted=brief.known.untrusted
+            or any(found.done.untrusted for found in brief.heard(seat)),
             prompt=prompt(
                 decision,
                 seat,

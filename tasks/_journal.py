@@ -21,11 +21,12 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from prefect import task
 from prefect.runtime import flow_run
+from prefect.utilities.annotations import quote
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from dryad.foundation import logs
-from dryad.foundation.errors import DryadError, Superseded
+from dryad.foundation.errors import DryadError, Superseded, Unavailable
 from dryad.foundation.ids import RunId
 from dryad.foundation.journal import Lease, Past
 from tasks._policy import HEALING
@@ -110,6 +111,7 @@ def step(
     shown_as: str = "",
     policy: dict[str, Any] = HEALING,
     recorded: Callable[[Any], bool] = lambda _outcome: True,
+    exhausted: Callable[..., Coroutine[Any, Any, Any]] | None = None,
 ) -> Decorator:
     """Make a plain function (sync, or async) a recorded step of a run, shown as a Prefect task.
 
@@ -121,6 +123,8 @@ def step(
         shown_as: Prefect's template for the name of the task run; default `path`.
         policy: When it is tried again.
         recorded: Whether an outcome is final; one that is not is looked for again next time.
+        exhausted: Gives the outcome when no retry healed an outage, from what was wrong and the
+            step's own arguments; None raises it.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -144,7 +148,7 @@ def step(
             found = run.past.find(place, ordinal, inputs)
             if found is not None and found.state == "done":
                 return outcome_type.validate_python(found.outcome)
-            outcome = await as_task(*args, **kwargs)
+            outcome = await _tried(as_task, exhausted, *args, **kwargs)
             if recorded(outcome):
                 as_json = outcome_type.dump_python(outcome, mode="json")
                 await asyncio.to_thread(journal.record, run.lease, place, ordinal, inputs, as_json)
@@ -153,6 +157,20 @@ def step(
         return call
 
     return decorate
+
+
+async def _tried(
+    as_task: Callable[..., Coroutine[Any, Any, Any]],
+    exhausted: Callable[..., Coroutine[Any, Any, Any]] | None,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    try:
+        return await as_task(*map(quote, args), **{k: quote(v) for k, v in kwargs.items()})
+    except Unavailable as error:
+        if exhausted is None:
+            raise
+        return await exhausted(error.message, *args, **kwargs)
 
 
 async def keep_contract(number: int) -> bool:

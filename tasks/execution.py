@@ -14,7 +14,9 @@ from dryad.execution.steps import RunSteps
 from dryad.execution.tool_calls import ToolOutcome
 from dryad.execution.toolbox import Errand, GrantedTools
 from dryad.execution.transcript import transcript
+from dryad.execution.work import Guard as Allows
 from dryad.foundation.canonical import digest
+from dryad.foundation.errors import LimitExceeded
 from dryad.foundation.tools import Permit
 from dryad.orchestration.evidence import AGAIN
 from dryad.orchestration.tasks import Task
@@ -23,7 +25,23 @@ from tasks._policy import PLAIN
 from tasks._services import services
 
 
-@step("advance", shown_as="{member}: episode {episode.number}")
+async def _given_up(
+    fault: str,
+    _member: str,
+    work: Task,
+    agent: str,
+    episode: Episode,
+    *,
+    sharing: int,
+    in_force: bool,
+) -> Done | Asks:
+    """Return what an episode came to that no retry helped: what is recorded of it, nothing more."""
+    return await _episode(
+        work, agent, episode, sharing=sharing, in_force=in_force, guard=NoMore(fault)
+    )
+
+
+@step("advance", shown_as="{member}: episode {episode.number}", exhausted=_given_up)
 async def advance(
     member: str,
     work: Task,
@@ -36,8 +54,21 @@ async def advance(
     """Let one agent work until it is done or asks; see `agent_loop.advance`.
 
     What is left of the task's budget is shared out evenly among those `sharing` it, so all together
-    never pass it. In a task force what a member finds, asks and is told stands in the log.
+    never pass it. In a task force what a member finds, asks and is told stands in the log. An
+    outage that outlasts the retries stops the agent as a limit would, with what it had done.
     """
+    end = await _episode(
+        work, agent, episode, sharing=sharing, in_force=in_force, guard=Guard(work, agent)
+    )
+    if isinstance(end, Done):
+        page = transcript(member, end.progress.messages)
+        await acreate_markdown_artifact(page, description=f"Transcript of {member}")
+    return end
+
+
+async def _episode(
+    work: Task, agent: str, episode: Episode, *, sharing: int, in_force: bool, guard: Allows
+) -> Done | Asks:
     dryad, run = services(), carried_run()
     who = dryad.agents.get(work.tenant, agent)
     told = f"{who.instructions}\n\nWhat is known already:\n{episode.instructions}"
@@ -54,13 +85,10 @@ async def advance(
             role=who.role,
         ),
         steps=RunSteps(dryad.journal, run.lease, spend=dryad.cases.spend),
-        guard=Guard(work, who.id),
+        guard=guard,
     )
     if in_force:
         await asyncio.to_thread(_tell, work, episode, end)
-    if isinstance(end, Done):
-        page = transcript(member, end.progress.messages)
-        await acreate_markdown_artifact(page, description=f"Transcript of {member}")
     return end
 
 
@@ -111,17 +139,28 @@ class Guard:
         )
 
 
+@dataclass(frozen=True)
+class NoMore:
+    """Lets nothing happen that is not recorded: the episode ends where its record does."""
+
+    fault: str
+
+    def __call__(self, _kind: str, _name: str, _most: Usage) -> None:
+        """Stop the agent."""
+        raise LimitExceeded(f"no attempt came through: {self.fault}")
+
+
 class ShownTools(GrantedTools):
     """The tools of one seat, each call shown as a task run."""
 
     async def call(self, step: str, permit: Permit) -> ToolOutcome:
         """See `ToolCaller.call`; where the policy wants it, somebody is told that it happens."""
         if permit.notify:
-            await asyncio.to_thread(_told, step, permit, self.errand)
+            await asyncio.to_thread(_notify, step, permit, self.errand)
         return await call_tool(step, permit, self.errand)
 
 
-def _told(step: str, permit: Permit, errand: Errand) -> None:
+def _notify(step: str, permit: Permit, errand: Errand) -> None:
     """Put a call that nobody had to allow on record, and send the event automations wait for."""
     about = {"tool": permit.spec.name, "version": permit.spec.version, "tier": permit.tier}
     services().audit.append(

@@ -6,13 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from prefect import get_client
-from prefect.artifacts import acreate_markdown_artifact
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.runtime import flow_run
 
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.orchestration.decision import Decision, Seat, sole_agent
 from dryad.orchestration.evidence import Rung, doubts
-from dryad.orchestration.findings import Finding, synthesise
-from dryad.orchestration.report import report
+from dryad.orchestration.findings import Finding
+from dryad.orchestration.report import report, timeline
 from dryad.orchestration.requests import Request
 from dryad.orchestration.review.questions import Case, Question
 from dryad.orchestration.task_force import COORDINATOR, roles
@@ -63,11 +64,7 @@ def _begun(task: Task) -> Task:
 @step("decide")
 def decide(task: Task) -> Decision:
     """Plan, score and route the task; see `HybridOrchestrator.decide`."""
-    chosen = services().orchestrator.decide(task)
-    planner = chosen.details["planner"]
-    if planner["tokens"]:
-        services().tasks.usage(task.id, tokens=planner["tokens"], cost_usd=planner["cost_usd"])
-    return chosen
+    return services().orchestrator.decide(task)
 
 
 @step("question", shown_as="question-{member}", recorded=lambda case: case.verdict is not None)
@@ -92,9 +89,11 @@ async def settle_case(
 async def _tag(tenant: TenantId, task: TaskId, *, waiting: bool = False) -> None:
     """Show in the run list whose task the run carries, and whether it waits for a person."""
     async with get_client() as client:
-        found = await client.read_flow_run(UUID(carried_run().id))
-        tags = {*found.tags, f"tenant:{tenant}", f"task:{task}", AWAITING}
-        await client.update_flow_run(found.id, tags=sorted(tags if waiting else tags - {AWAITING}))
+        # As this process found them: only runs themselves change their tags.
+        tags = {*flow_run.tags, f"tenant:{tenant}", f"task:{task}", AWAITING}
+        await client.update_flow_run(
+            UUID(carried_run().id), tags=sorted(tags if waiting else tags - {AWAITING})
+        )
 
 
 @step("assemble")
@@ -115,51 +114,14 @@ def assemble(task: Task, decision: Decision, joining: list[Seat], doubted: list[
 
 @step("conclude")
 def conclude(task: Task, findings: list[Finding], ladder: list[Rung]) -> Task:
-    """Write down the answer, once; a member that was stopped makes the task stop too."""
-    dryad = services()
-    if (ended := dryad.tasks.find(task.id)).ended:
-        return ended  # a process died after it had written this down
-    climbed = [rung.to_json() for rung in ladder]
-    dryad.forces.resolve(task.id, {"members": [f.seat.member for f in findings], "ladder": climbed})
-    stopped = [finding for finding in findings if finding.done.status == "stopped"]
-    with dryad.database.transaction() as session:
-        for finding in findings:
-            usage = finding.done.usage
-            cost = float(usage.cost_usd)
-            dryad.tasks.usage(task.id, tokens=usage.tokens, cost_usd=cost, session=session)
-        for rung in ladder:
-            dryad.tasks.usage(task.id, tokens=rung.tokens, cost_usd=rung.cost_usd, session=session)
-        ended = dryad.tasks.finish(
-            task.id,
-            "refused" if stopped else "done",
-            reason=stopped[0].done.reason if stopped else "",
-            result=synthesise(findings, climbed),
-            session=session,
-        )
-    for finding in findings:
-        dryad.agents.finished(
-            task.tenant,
-            finding.seat.agent,
-            success=finding.done.status == "done",
-            tokens=finding.done.usage.tokens,
-        )
-    for rung in ladder:
-        if rung.outcome == "accepted":  # the other agent did what this one could not
-            dryad.agents.finished(task.tenant, rung.agent, success=False, tokens=rung.tokens)
-    return ended
+    """Write down the answer, once; see `Endings.conclude`."""
+    return services().endings.conclude(task, findings, ladder)
 
 
 @step("judge")
-def judge(task: Task, case: Case) -> Task:
-    """End a task whose plan a person did not allow; a reply is the answer of that person."""
-    end, verdict = services().tasks.finish, case.verdict
-    assert verdict is not None
-    if verdict.decision == "reply":
-        result = {"answer": verdict.reply, "citations": [], "degraded": "", "work": []}
-        return end(task.id, "done", reason=f"answered by {verdict.by}", result=result)
-    if verdict.via == "deadline":
-        return end(task.id, "expired", reason=verdict.reason)
-    return end(task.id, "rejected", reason=f"{verdict.by}: {verdict.reason}")
+def judge(task: Task, case: Case, findings: list[Finding], ladder: list[Rung]) -> Task:
+    """End a task that a person did not allow to go on; see `Endings.judge`."""
+    return services().endings.judge(task, case, findings, ladder)
 
 
 @step("fail")
@@ -183,15 +145,17 @@ def fail(task: Task, fault: str, refused: bool) -> Task:
 
 @step("report")
 async def publish_report(task: Task) -> None:
-    """Publish the report of an ended task as the artifact of its run.
+    """Publish the report of an ended task, and its timeline, as artifacts of its run.
 
-    It has no key: the Prefect UI then opens it at once, not the history of a key used once.
+    They have no key: the Prefect UI then opens them at once, not the history of a key used once.
     """
     dryad = services()
     decision = await asyncio.to_thread(dryad.decisions.of_task, task.tenant, task.id)
     cases = await asyncio.to_thread(dryad.cases.of_task, task.tenant, task.id)
     force = await asyncio.to_thread(dryad.forces.of_task, task.id)
     await acreate_markdown_artifact(report(task, decision, cases, force), description="Report")
+    when = [moment.to_json() for moment in timeline(task, decision, cases, force)]
+    await acreate_table_artifact(when, description="Timeline")
 
 
 @step("supersede")

@@ -94,6 +94,7 @@ def show(task: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
         print_json(found)
         return
     decision, cases, result = (found.pop(name) for name in ("decision", "cases", "result"))
+    force, moments = found.pop("force"), found.pop("timeline")
     print_fields(found, as_json=False)
     if decision:
         print_text(f"\ndecided: {decision['route']} (score {decision['score']:.2f})")
@@ -104,7 +105,13 @@ def show(task: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
         if verdict := case["verdict"]:
             said = f"{verdict['decision']} by {verdict['by']} (via {verdict['via']})"
             print_text(f"  · {said}: {verdict['reason']}")
-    if result:
+    if force:
+        members = ", ".join(f"{one['member']} ({one['role']})" for one in force["members"])
+        print_text(f"\ntask force {force['status']}: {members}")
+    print_text("\nwhat happened, UTC")
+    for moment in moments:
+        print_text(f"  {moment['at'][:19]}  {moment['what']}")
+    if result and result["answer"]:
         print_text("")
         _print_result(result)
 

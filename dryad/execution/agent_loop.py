@@ -8,8 +8,9 @@ never reported is repeated only when its tool is idempotent, else a person decid
 Steps of a member are counted over its whole conversation: `<member>/model` by answer,
 `<member>/<tool>` by tool call. Tool calls of one answer are made one after another, in its order.
 
-A limit stops the episode *before* the step that would pass it. The episode then ends as `Done`
-with status `stopped` and the reason; a replay reaches the same end.
+A limit stops the episode *before* the step that would pass it, and so do answers of no use, which a
+retry would only read again. The episode then ends as `Done` with status `stopped` and the reason; a
+replay reaches the same end.
 """
 
 from collections.abc import Sequence
@@ -71,11 +72,12 @@ async def advance(
         guard: Asked before every step that is not replayed.
 
     Returns:
-        `Done` with the answer, or stopped by a limit; `Asks` with all questions of the last answer.
+        `Done` with the answer, or stopped by a limit or by answers of no use; `Asks` with all
+        questions of the last answer.
 
     Raises:
         InvalidRequest: a pending question has no verdict.
-        Unavailable: the model or a tool is down, or the model's answers are of no use.
+        Unavailable: the model or a tool is down.
         Refused: the guard stopped the run, or the provider refused.
         Superseded: another process carries the run now.
         Corrupt: a step was recorded with other inputs.
@@ -110,7 +112,8 @@ async def advance(
         except LimitExceeded as limit:
             return Done("stopped", "", _kept(work, messages), reason=str(limit))
         except AgentRunError as error:
-            raise in_our_words(error, model.model_name) from error
+            useless = in_our_words(error, model.model_name)
+            return Done("stopped", "", _kept(work, messages), reason=useless.message)
     progress = _kept(work, result.all_messages())
     if isinstance(result.output, DeferredToolRequests):
         return Asks(replace(progress, pending=tuple(work.questions)))

@@ -4,7 +4,8 @@ from dataclasses import asdict
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from dryad.foundation.audit import Audit
 from dryad.foundation.canonical import canonical_json
@@ -29,7 +30,10 @@ class Decisions:
         self._clock = clock
 
     def store(self, tenant: TenantId, task: TaskId, decision: Decision) -> Decision:
-        """Keep and audit a decision; a task has one, so storing another returns the first."""
+        """Keep and audit a decision, and count to the task what its planner used.
+
+        A task has one decision, so storing another returns the first and counts nothing.
+        """
         with self._database.transaction() as session:
             earlier = session.scalar(select(DecisionRow).where(DecisionRow.task == task))
             if earlier is not None:
@@ -55,6 +59,7 @@ class Decisions:
                 created=self._clock(),
             )
             session.add(row)
+            _count_planning(session, task, decision)
             self._audit.append(
                 tenant,
                 "decided",
@@ -170,6 +175,18 @@ _KNOWN = ("done", "refused", "rejected", "expired", "failed")
 
 def _rate(part: int, whole: int) -> float | None:
     return round(part / whole, 3) if whole else None
+
+
+def _count_planning(session: Session, task: TaskId, decision: Decision) -> None:
+    if planner := decision.details.get("planner"):
+        session.execute(
+            update(TaskRow)
+            .where(TaskRow.id == task)
+            .values(
+                tokens=TaskRow.tokens + planner["tokens"],
+                cost_usd=TaskRow.cost_usd + planner["cost_usd"],
+            )
+        )
 
 
 def _decision(row: DecisionRow) -> Decision:

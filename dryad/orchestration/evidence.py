@@ -1,7 +1,8 @@
 """What speaks against an answer, seen in what its agent did: no opinion, only what can be checked.
 
 An answer in doubt climbs a ladder: another agent does the same part over (the task becomes a task
-force, if it was none), then a person decides. Nothing with an effect outside is ever done over.
+force, if it was none), then a person decides. A part that a limit or a lasting fault stopped climbs
+it as well. Nothing with an effect outside is ever done over.
 """
 
 import re
@@ -53,11 +54,6 @@ class Rung:
         return asdict(self)
 
 
-def stands(finding: Finding) -> bool:
-    """Whether an answer was given and nothing speaks against it."""
-    return finding.done.status == "done" and not doubts(finding)
-
-
 def climb(doubted: Sequence[Finding], second: Mapping[str, Finding]) -> list[Rung]:
     """Return the rungs climbed for doubted answers; those a person has to stand on come last.
 
@@ -94,18 +90,16 @@ def climb(doubted: Sequence[Finding], second: Mapping[str, Finding]) -> list[Run
 
 def _against(first: Finding, second: Finding) -> tuple[str, ...]:
     """Say why a second answer without doubts of its own is not taken either."""
-    if second.done.status == "stopped":
-        return (f"it was stopped: {second.done.reason}",)
     if not any(_program(first.done.progress.messages)) and contradicts(first, second):
         return ("the two answers give figures that have nothing in common",)
     return ()
 
 
 def doubts(finding: Finding) -> tuple[str, ...]:
-    """Return what speaks against an answer; a member that a limit stopped has given none."""
+    """Return what speaks against an answer; of a member that was stopped, why it was."""
     done = finding.done
     if done.status == "stopped":
-        return ()
+        return (f"it was stopped: {done.reason}",)
     empty = () if done.output.strip() else ("it is empty",)
     return (*empty, *_citations(finding), *_program(done.progress.messages))
 
@@ -124,8 +118,20 @@ def second_seats(decision: Decision, doubted: Sequence[Finding]) -> list[Seat]:
     return [
         Seat(f"{f.seat.member}{AGAIN}", _next_best(decision, f.seat), f.seat.steps, f.seat.after)
         for f in doubted
-        if {use.tool for use in f.done.progress.tools} <= HARMLESS
+        if _called(f) <= HARMLESS
     ]
+
+
+def _called(finding: Finding) -> set[str]:
+    """Return the tools a member used or was about to use when it was stopped."""
+    progress = finding.done.progress
+    wanted = {
+        part["tool_name"]
+        for message in progress.messages
+        for part in message.get("parts", ())
+        if part.get("part_kind") == "tool-call"
+    }
+    return wanted | {use.tool for use in progress.tools}
 
 
 def _next_best(decision: Decision, seat: Seat) -> str:

@@ -4,7 +4,7 @@ Pure over the stores it is handed: the flow decides when each part happens.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dryad.execution import episodes
@@ -166,6 +166,16 @@ class HybridOrchestrator:
         }
         # An unknown tool is refused when it is called; for the decision it counts as the riskiest.
         return TIERS[max((rank(known.get(name, TIERS[-1])) for name in tools), default=0)]
+
+
+def counting_plan(task: Task, chosen: Decision) -> Task:
+    """Return a task, as it stood before it was decided on, with what its planner used."""
+    planner = chosen.details["planner"]
+    return replace(
+        task,
+        tokens=task.tokens + planner["tokens"],
+        cost_usd=task.cost_usd + planner["cost_usd"],
+    )
 
 
 def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:

@@ -5,13 +5,13 @@ What people or agents wrote keeps its paragraphs, lists and code; everything els
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
 from typing import Any
 
 from dryad.orchestration.explanation import ROUTES
 from dryad.orchestration.review.questions import Case
 from dryad.orchestration.review.quoting import inline, prose
 from dryad.orchestration.tasks import Task
+from dryad.orchestration.timeline import timeline
 
 
 def report(
@@ -36,7 +36,7 @@ def report(
     ]
     if task.reason:
         parts += ["## Why it ended so", prose(task.reason)]
-    if task.result is not None:
+    if task.result is not None and (task.status == "done" or task.result["answer"]):
         parts += _answer(task.result)
     if cases:
         parts += ["## What a person decided", "\n".join(_case(case) for case in cases)]
@@ -48,7 +48,8 @@ def report(
         parts += ["## What was doubted", _table(_LADDER, map(_rung, task.result["ladder"]))]
     if force is not None:
         parts += ["## What the task force said", _table(_LOG, map(_message, force["messages"]))]
-    parts += ["## When", _table(_WHEN, timeline(task, decision, cases, force))]
+    moments = timeline(task, decision, cases, force)
+    parts += ["## When", _table(_WHEN, ([one.shown, inline(one.what)] for one in moments))]
     return "\n\n".join(parts)
 
 
@@ -70,31 +71,6 @@ _LOG = ("", "member", "kind", "what")
 _WHEN = ("UTC", "what happened")
 _DIMENSION = ("dimension", "value", "share", "reason")
 _WORK = ("member", "agent", "tools", "time", "tokens", "cost USD")
-
-
-def timeline(
-    task: Task,
-    decision: Mapping[str, Any] | None,
-    cases: Sequence[Case],
-    force: Mapping[str, Any] | None,
-) -> list[list[str]]:
-    """Return what happened to a task, in order: (time, what)."""
-    moments = [(task.created.isoformat(), "submitted")]
-    if decision is not None:
-        moments.append((decision["created"], f"decided: {ROUTES[decision['route']]}"))
-    for case in cases:
-        moments.append((case.created.isoformat(), f"question {case.id} asked"))
-        if case.verdict is not None:
-            moments.append((case.verdict.at, f"question {case.id}: {case.verdict.decision}"))
-    if force is not None:
-        moments += [
-            (said["created"], f"{said['member']}: {said['kind']}") for said in force["messages"]
-        ]
-    if task.finished is not None:
-        moments.append((task.finished.isoformat(), f"ended: {task.status}"))
-    return [
-        [at[:23].replace("T", " "), inline(what)] for at, what in sorted(moments, key=itemgetter(0))
-    ]
 
 
 def _rung(rung: Mapping[str, Any]) -> list[str]:

@@ -1,21 +1,23 @@
 """A task's flow: a force works side by side, doubt climbs a ladder, and nothing is done twice."""
 
 import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from prefect import State, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow_async
 from prefect.states import Scheduled
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from dryad.bootstrap import Services
+from dryad.execution.memories import Document
 from dryad.execution.models.language import Language
 from dryad.execution.models.prices import FREE
 from dryad.foundation.ids import RunId, TaskId, TenantId
@@ -30,8 +32,11 @@ pytestmark = pytest.mark.filterwarnings(
 ACME = TenantId("acme")
 BULLETS = "- Explain leases\n- Explain stops\n- Explain keys\n- Explain shelves"
 
-Says = Callable[[str, str], str]
-"""What an agent answers, from its instructions and its prompt."""
+Says = Callable[[str, str], str | ToolCallPart]
+"""What an agent answers, or calls first, from its instructions and its prompt."""
+
+Before = Callable[[], Awaitable[object]]
+"""What a model waits for before it answers."""
 
 
 class Scripted:
@@ -39,17 +44,21 @@ class Scripted:
 
     degraded = "a script answered"
 
-    def __init__(self, says: Says, *, seconds: float = 0.0) -> None:
+    def __init__(self, says: Says, *, before: Before) -> None:
         self.says = says
-        self.seconds = seconds
+        self.before = before
         self.asked: list[str] = []
 
     def model_for(self, *_: object) -> Language:
         async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
             prompt = str(messages[0].parts[0].content)  # type: ignore[union-attr]
             self.asked.append(prompt)
-            await asyncio.sleep(self.seconds)
-            return ModelResponse(parts=[TextPart(self.says(info.instructions or "", prompt))])
+            await self.before()
+            said = self.says(info.instructions or "", prompt)
+            # A tool is called once, then the agent says that it is so.
+            called = isinstance(said, ToolCallPart) and len(messages) > 1
+            text = "It is so." if called else said
+            return ModelResponse(parts=[TextPart(text) if isinstance(text, str) else text])
 
         return Language(FunctionModel(answer), price=FREE, seconds=30)
 
@@ -60,8 +69,12 @@ def house(installation: Services) -> Services:
     return installation
 
 
-def script(house: Services, says: Says, *, seconds: float = 0.0) -> Scripted:
-    models = Scripted(says, seconds=seconds)
+async def at_once() -> None:
+    """Let a model answer without waiting."""
+
+
+def script(house: Services, says: Says, *, before: Before = at_once) -> Scripted:
+    models = Scripted(says, before=before)
     house.models = models  # type: ignore[assignment]
     return models
 
@@ -86,13 +99,12 @@ async def test_one_agent_has_no_force_and_few_steps(house: Services):
 
 
 async def test_four_branches_are_worked_on_at_the_same_time(house: Services):
-    script(house, lambda _, __: "It is so.", seconds=2)
-    begun = time.perf_counter()
-    _, found = await carry_out(house, BULLETS)
-    together = time.perf_counter() - begun
-    each = [work["seconds"] for work in found["task"].result["work"]]
-    assert len(each) == 4
-    assert together < sum(each), each
+    # Each answers only once all four are at work: one after the other, none ever would.
+    script(house, lambda _, __: "It is so.", before=asyncio.Barrier(4).wait)
+    state, found = await carry_out(house, BULLETS)
+    assert state.is_completed()
+    assert [work["status"] for work in found["task"].result["work"]] == ["done"] * 4
+    assert found["task"].result["ladder"] == []
 
 
 async def test_a_force_tells_in_order_what_its_members_found(house: Services):
@@ -148,6 +160,78 @@ async def test_what_stays_in_doubt_waits_for_a_person_and_the_force_with_it(hous
     assert done.result is not None
     assert [rung["step"] for rung in done.result["ladder"]].count("a person") == 2
     assert len(models.asked) == asked, "finished episodes are not done again"
+
+
+async def test_what_no_retry_helped_is_done_by_another_agent(house: Services):
+    def says(_: str, prompt: str) -> str:
+        if "not accepted" in prompt:
+            return "It is so."
+        raise ModelHTTPError(503, "scripted")
+
+    models = script(house, says)
+    state, found = await carry_out(house, "Explain leases.")
+    assert state.is_completed()
+    assert found["task"].result["answer"] == "It is so."
+    (rung,) = found["task"].result["ladder"]
+    assert rung["doubts"][0].startswith("it was stopped: no attempt came through: model ")
+    assert (rung["by"], rung["outcome"]) == ("analyst", "accepted")
+    assert len(models.asked) == 5, "three retries, then another agent"
+    assert found["task"].tokens > 0
+    steps = house.journal.steps(RunId(found["run"]))
+    assert "advance/researcher-1" in [step.path for step in steps], "a replay stops there too"
+
+
+@pytest.mark.parametrize("word", ["approve", "reject", "reply"])
+async def test_a_stopped_part_ends_as_a_person_says(house: Services, word: str):
+    models = script(house, lambda _, __: "")  # of no use, however often it is asked
+    run = await _start("Explain leases.")
+    assert (await _carry(run)).name == "Suspended"
+    task = house.tasks.of_run(RunId(str(run.id)))
+    assert task is not None
+    (case,) = house.cases.of_task(ACME, task.id)
+    assert "it was stopped" in case.brief
+    asked = len(models.asked)
+    house.cases.answer(
+        ACME, case.id, decision=word, reason="as known", by="ann", reply="30 s" * (word == "reply")
+    )
+    ended = await _carry(run)
+    done = house.tasks.find(task.id)
+    assert len(models.asked) == asked
+    assert (done.status, ended.name) == (
+        ("rejected", "Rejected") if word == "reject" else ("done", "Completed")
+    )
+    assert done.result is not None
+    assert [rung["step"] for rung in done.result["ladder"]] == ["another agent", "a person"]
+    answer = {"approve": "(stopped: ", "reject": "", "reply": "30 s"}[word]
+    assert done.result["answer"].startswith(answer)
+    assert done.tokens > 0, "what came to nothing is counted as well"
+    assert house.agents.get(ACME, "researcher").successes == 0
+    shown = await _artifacts(run)
+    assert "| researcher-1 | it was stopped" in shown["Report"]
+    assert '"decided: one agent after the other' in shown["Timeline"]
+
+
+async def test_who_hears_of_untrusted_words_has_read_them(house: Services):
+    house.librarian.shelve(
+        ACME,
+        Document(title="Zebra", text="Zebras are striped.", origin="z.md", provenance="untrusted"),
+    )
+
+    def says(_: str, prompt: str) -> str | ToolCallPart:
+        searches = "Explain leases" in prompt and "Findings" not in prompt
+        return ToolCallPart("search_memory", {"query": "zebra"}) if searches else "It is so."
+
+    script(house, says)
+    _, found = await carry_out(house, "Explain leases. Explain keys. Then compare both.")
+    work = {one["member"]: one["untrusted"] for one in found["task"].result["work"]}
+    assert list(work.values()) == [True, False, True], work
+
+
+async def _artifacts(run: FlowRun) -> dict[str, str]:
+    async with get_client() as client:
+        mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+        found = await client.read_artifacts(artifact_filter=mine)
+    return {str(artifact.description): str(artifact.data) for artifact in found}
 
 
 def _force_status(house: Services, task: TaskId) -> str:

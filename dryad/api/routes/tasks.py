@@ -12,10 +12,11 @@ from dryad.api.auth import Access, TaskReader, TaskWriter
 from dryad.api.routes.consultations import CaseOut
 from dryad.api.routes.decisions import DecisionOut
 from dryad.api.shapes import Incoming, Limit, Outgoing, Page, Prose, Ref
-from dryad.foundation.errors import InvalidRequest, NotFound
+from dryad.foundation.errors import InvalidRequest
 from dryad.foundation.ids import TaskId
 from dryad.orchestration.task_force import ForceStatus, MessageKind
 from dryad.orchestration.tasks import Request, Status, Task
+from dryad.orchestration.timeline import timeline
 from dryad.platform.rounds import clear_away
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
@@ -117,6 +118,13 @@ class ForceOut(Outgoing):
     result: dict[str, Any] | None
 
 
+class MomentOut(Outgoing):
+    """One thing that happened to a task."""
+
+    at: datetime
+    what: str
+
+
 class TaskDetail(TaskOut):
     """A task, who does it and why, how far it got, and what a person is or was asked."""
 
@@ -124,6 +132,7 @@ class TaskDetail(TaskOut):
     force: ForceOut | None
     steps: Steps
     cases: list[CaseOut]
+    timeline: list[MomentOut] = Field(description="What happened, in order")
 
 
 class Cancellation(Incoming):
@@ -188,12 +197,17 @@ def show(task_id: Ref, access: TaskReader) -> TaskDetail:
     services = access.edge.services
     task = services.tasks.get(access.tenant, TaskId(task_id))
     cases = services.cases.of_task(access.tenant, task.id)
+    decision = services.decisions.of_task(access.tenant, task.id)
+    force = services.forces.of_task(task.id)
     return TaskDetail(
         **TaskOut.model_validate(task).model_dump(),
-        decision=_decision(access, task),
-        force=_force(access, task),
+        decision=None if decision is None else DecisionOut.model_validate(decision),
+        force=None if force is None else ForceOut.model_validate(force),
         steps=_steps(access, task),
         cases=[CaseOut.model_validate(case) for case in cases],
+        timeline=[
+            MomentOut.model_validate(moment) for moment in timeline(task, decision, cases, force)
+        ],
     )
 
 
@@ -211,19 +225,6 @@ def cancel(
     clear_away(access.edge.services, task, task.reason)
     later.add_task(access.edge.stop, task)
     return TaskOut.model_validate(task)
-
-
-def _decision(access: Access, task: Task) -> DecisionOut | None:
-    try:
-        found = access.edge.services.decisions.get(access.tenant, task.id)
-    except NotFound:
-        return None
-    return DecisionOut.model_validate(found)
-
-
-def _force(access: Access, task: Task) -> ForceOut | None:
-    found = access.edge.services.forces.of_task(task.id)
-    return None if found is None else ForceOut.model_validate(found)
 
 
 def _steps(access: Access, task: Task) -> Steps:

@@ -20,7 +20,6 @@ from dryad.foundation.errors import (
     LimitExceeded,
     Refused,
     Superseded,
-    Unavailable,
 )
 from tests.dryad.execution.conftest import (
     ACME,
@@ -193,9 +192,17 @@ async def test_a_stopped_tool_is_not_called(desk: Desk, outside: Server):
 @pytest.mark.parametrize(
     ("answer", "why"), [("", "no usable answer"), ([("launch", {})], "no usable answer")]
 )
-async def test_a_model_of_no_use_is_a_clear_failure(desk: Desk, answer: Any, why: str):
-    with serve(scripted(answer)) as provider, pytest.raises(Unavailable, match=why):
-        await go(desk, talking_to(provider.url))
+async def test_a_model_of_no_use_stops_its_agent(desk: Desk, answer: Any, why: str):
+    with serve(scripted(answer)) as provider:
+        model = talking_to(provider.url)
+        end = await go(desk, model)
+        asked = len(provider.received)
+        again = await go(desk, model)
+    assert isinstance(end, Done)
+    assert isinstance(again, Done)
+    assert (end.status, why in end.reason, end.usage.steps) == ("stopped", True, asked)
+    assert (again.status, again.reason, again.usage) == (end.status, end.reason, end.usage)
+    assert len(provider.received) == asked, "a replay asks nobody"
 
 
 async def test_an_answer_of_the_stand_in_is_labelled(desk: Desk):

@@ -1,6 +1,5 @@
 """An answer is doubted for what its agent did, and climbs a ladder that is told."""
 
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 
 from dryad.execution.episodes import Done, Progress, Source, ToolUse, Usage
 from dryad.orchestration.decision import Decision, Seat
-from dryad.orchestration.evidence import climb, contradicts, doubts, second_seats, stands
+from dryad.orchestration.evidence import climb, contradicts, doubts, second_seats
 from dryad.orchestration.findings import Finding
 from tests.dryad.orchestration.conftest import ACME, House
 
@@ -53,11 +52,24 @@ def test_a_program_that_did_not_run_is_doubted_unless_a_later_one_did():
     assert doubts(finding("5", messages=[program(1), program(0)])) == ()
 
 
-def test_what_a_limit_stopped_is_no_answer_and_no_doubt():
-    stopped = Finding(
-        Seat("a", "researcher", ("s1",)), Done("stopped", "", Progress(), reason="30 steps")
-    )
-    assert (doubts(stopped), stands(stopped), stands(finding("It lasts."))) == ((), False, True)
+def stopped(why: str, member: str = "researcher-1", **more: Any) -> Finding:
+    seat = Seat(member, "researcher", ("s1",))
+    return Finding(seat, Done("stopped", "", Progress(**more), reason=why))
+
+
+def test_what_a_limit_stopped_is_doubted_for_that():
+    assert doubts(stopped("the limit of 30 steps")) == ("it was stopped: the limit of 30 steps",)
+
+
+def test_a_stopped_part_climbs_from_another_agent_to_a_person():
+    first, other = stopped("the limit of 5 tokens"), "researcher-1-again"
+    (rung,) = climb([first], {other: finding("A lease lasts.", other, "analyst")})
+    assert (rung.doubts, rung.outcome) == (("it was stopped: the limit of 5 tokens",), "accepted")
+    ladder = climb([first], {other: stopped("the limit of 3 steps", other)})
+    assert [(rung.step, rung.doubts[0]) for rung in ladder] == [
+        ("another agent", "it was stopped: the limit of 5 tokens"),
+        ("a person", "it was stopped: the limit of 3 steps"),
+    ]
 
 
 def test_figures_that_share_nothing_contradict():
@@ -76,6 +88,10 @@ def test_the_next_best_agent_does_it_over_and_never_what_had_an_effect(decision:
     assert second_seats(decision, [doubted]) == [Seat("researcher-1-again", "analyst", ("s1",))]
     sent = finding("Sent [9].", tools=(ToolUse("notify", "1", "done", 0.1),))
     assert second_seats(decision, [sent]) == []
+    call = {"part_kind": "tool-call", "tool_name": "notify"}
+    begun = stopped("the mail server is down", messages=[{"kind": "response", "parts": [call]}])
+    assert second_seats(decision, [begun]) == [], "nobody knows whether it was sent"
+    assert second_seats(decision, [stopped("the limit of 5 tokens")]) != []
 
 
 def test_alone_an_agent_does_it_over_itself(house: House):
@@ -109,9 +125,8 @@ def test_what_stays_in_doubt_goes_to_a_person(text: str, why: str):
 
 
 def test_a_second_agent_that_was_stopped_helps_nobody():
-    other = finding("", "researcher-1-again", "analyst")
-    stopped = replace(other, done=Done("stopped", "", Progress(), reason="the limit of 5 tokens"))
-    ladder = climb([finding("x [9]")], {"researcher-1-again": stopped})
+    other = stopped("the limit of 5 tokens", "researcher-1-again")
+    ladder = climb([finding("x [9]")], {"researcher-1-again": other})
     assert [rung.step for rung in ladder] == ["another agent", "a person"]
     assert "the limit of 5 tokens" in ladder[-1].doubts[0]
     assert [rung.step for rung in climb([finding("x [9]")], {})] == ["a person"]

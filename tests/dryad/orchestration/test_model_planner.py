@@ -1,6 +1,7 @@
 """A model's plan is read with suspicion: repaired or refused, never simply followed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,10 +14,10 @@ from dryad.execution.models.language import Language
 from dryad.execution.models.prices import FREE
 from dryad.foundation.errors import InvalidRequest
 from dryad.orchestration.decision import Decision
-from dryad.orchestration.hybrid import HybridOrchestrator
+from dryad.orchestration.hybrid import HybridOrchestrator, counting_plan
 from dryad.orchestration.model_planner import LONGEST_STEP, read_plan
 from dryad.orchestration.plan import MAX_STEPS
-from tests.dryad.orchestration.conftest import House
+from tests.dryad.orchestration.conftest import ACME, House
 
 KNOWN: dict[str, Any] = {
     "capabilities": {"research", "analysis"}, "tools": {"search_memory", "calculate"},
@@ -57,6 +58,18 @@ def test_a_sound_plan_of_a_model_is_followed(house: House):
     assert decision.details["planner"]["by"].startswith("model ")
     assert decision.details["planner"]["tokens"] > 0
     assert [s["id"] for s in decision.details["plan"]] == ["s1", "s2"]
+
+
+def test_what_planning_used_is_counted_to_the_task_once(house: House):
+    answering(house, step())("Explain leases.")
+    (before,) = house.tasks.list(ACME)
+    decision = house.decisions.kept(before.id)
+    assert decision is not None
+    used = decision.details["planner"]["tokens"]
+    assert before.tokens == used > 0
+    house.decisions.store(ACME, before.id, decision)
+    assert house.tasks.find(before.id).tokens == used
+    assert counting_plan(replace(before, tokens=0), decision).tokens == used
 
 
 @pytest.mark.parametrize(

@@ -93,8 +93,10 @@ def test_what_was_doubted_and_what_a_force_said_are_told_in_order():
     assert "| 1 | a | proposal | x |" in told
     when = told[told.index("## When") :]
     assert [line.split(" | ")[-1] for line in when[4:]] == [
-        "submitted |", "decided: a person first |", "a: proposal |", "coordinator: critique |",
-        "ended: done |",
+        "submitted by key:k |", "planned by rules: steps s1 |",
+        "scored: complexity 0.20, risk tier external |",
+        "decided: a person first, for policy asks a person |", "a: proposal |",
+        "coordinator: critique |", "ended: done |",
     ]  # fmt: skip
 
 
@@ -116,7 +118,9 @@ def test_nothing_foreign_becomes_markup():
     result = {**(TASK.result or {}), "answer": HOSTILE, "degraded": HOSTILE}
     hostile = replace(TASK, text=HOSTILE, reason=HOSTILE, requester=HOSTILE, result=result)
     case = replace(
-        CASE, title=HOSTILE, verdict=Verdict("reply", HOSTILE, HOSTILE, "ui", "", HOSTILE)
+        CASE,
+        title=HOSTILE,
+        verdict=Verdict("reply", HOSTILE, HOSTILE, "ui", NOW.isoformat(), HOSTILE),
     )
     told = report(hostile, DECISION, [case])
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(told)
