@@ -192,7 +192,12 @@ async def test_a_stopped_part_ends_as_a_person_says(house: Services, word: str):
     assert "it was stopped" in case.brief
     asked = len(models.asked)
     house.cases.answer(
-        ACME, case.id, decision=word, reason="as known", by="ann", reply="30 s" * (word == "reply")
+        ACME,
+        case.id,
+        decision=word,
+        reason="as known",
+        by=Claim("ann"),
+        reply="30 s" * (word == "reply"),
     )
     ended = await _carry(run)
     done = house.tasks.find(task.id)

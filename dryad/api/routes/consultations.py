@@ -78,8 +78,8 @@ class ClaimIn(Incoming):
     )
 
 
-class AnswerIn(Incoming):
-    """A decision with its reason."""
+class AnswerIn(ClaimIn):
+    """A decision with its reason, and who gives it."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"decision": "reject", "reason": "Not this quarter."}]}
@@ -91,10 +91,6 @@ class AnswerIn(Incoming):
     edited_arguments: JsonObject | None = Field(
         default=None, description="With `edit`: the whole new arguments"
     )
-
-
-class SignedAnswerIn(AnswerIn, ClaimIn):
-    """A decision with its reason, and who gives it."""
 
 
 class CodesOut(Outgoing):
@@ -139,9 +135,7 @@ def show(case_id: CaseId, access: Reviewer) -> CaseOut:
 
 
 @router.post("/{case_id}/answer")
-def answer(
-    case_id: CaseId, body: SignedAnswerIn, access: Reviewer, later: BackgroundTasks
-) -> CaseOut:
+def answer(case_id: CaseId, body: AnswerIn, access: Reviewer, later: BackgroundTasks) -> CaseOut:
     """Answer; one that does not count leaves the question open, a second approver may be needed."""
     case = access.edge.services.cases.answer(
         access.tenant,
