@@ -43,7 +43,7 @@ from tasks.orchestration import (
     supersede,
 )
 
-CONTRACT = 3
+CONTRACT = 4
 """Raised whenever the order, the keys or the stored types of the steps below change: a run that
 waited under another number ends Superseded instead of reading its journal wrongly."""
 

@@ -34,7 +34,9 @@ from dryad.foundation.database.models.orchestration import (
     ForceMemberRow,
     ForceMessageRow,
     ForceRow,
+    ReviewerRow,
     TaskRow,
+    VoteRow,
 )
 
 __all__ = [
@@ -58,10 +60,12 @@ __all__ = [
     "PassageRow",
     "PolicyRow",
     "RecentRow",
+    "ReviewerRow",
     "ShelfRow",
     "StepRow",
     "StopRow",
     "TaskRow",
     "TenantRow",
     "ToolRow",
+    "VoteRow",
 ]
