@@ -1,14 +1,14 @@
 """Keep what mirrors of memory have yet to see, and how far each may be believed.
 
 Revision ID: 0006_mirrors
-Revises: 0003_vectors
+Revises:
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0006_mirrors"
-down_revision = "0003_vectors"
+down_revision = ""
 branch_labels = None
 depends_on = None
 
