@@ -21,7 +21,6 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
@@ -140,7 +139,9 @@ class Settings(BaseModel):
         True, "False: ignore Redis even when its URL is set", runbook="REDIS_AVAILABLE"
     )
     chroma: str = _setting(
-        "embedded", "embedded | managed (started by `dryad up`) | the URL of a Chroma server"
+        "embedded",
+        "embedded | managed (started by `dryad up`) | the URL of a Chroma server",
+        pattern=r"^(embedded|managed|https?://[^/].*)$",
     )
     mirror_timeout: Duration = _setting(
         timedelta(milliseconds=500),
@@ -226,14 +227,6 @@ class Settings(BaseModel):
         timedelta(seconds=10), "Wait between marking a run crashed and starting it again"
     )
     max_attempts: int = _setting(5, "Processes one run may lose before its task fails", ge=1)
-
-    @field_validator("chroma")
-    @classmethod
-    def _known_chroma(cls, value: str) -> str:
-        """Refuse a misspelt word before it is taken for an address."""
-        if value not in {"embedded", "managed"} and not re.match(r"https?://[^/]", value):
-            raise ValueError("must be embedded, managed, or an http:// address")
-        return value
 
     @model_validator(mode="after")
     def _absolute(self) -> "Settings":

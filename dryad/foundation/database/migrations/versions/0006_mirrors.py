@@ -1,14 +1,14 @@
 """Keep what mirrors of memory have yet to see, and how far each may be believed.
 
 Revision ID: 0006_mirrors
-Revises:
+Revises: 0005_governance
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0006_mirrors"
-down_revision = ""
+down_revision = "0005_governance"
 branch_labels = None
 depends_on = None
 
