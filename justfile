@@ -15,7 +15,7 @@ test: system
     set -uo pipefail
     seconds=() failed=()
     rm -f .coverage .coverage.*
-    for part in style types imports docs unit coverage; do
+    for part in style types imports docs unit e2e coverage; do
         echo "── $part"
         start=$SECONDS
         just "$part" || failed+=("$part")
@@ -69,7 +69,7 @@ fast *options:
 unit *options:
     coverage run -m pytest -m "not e2e and not soak" --numprocesses=3 --dist=loadfile --durations=10 {{ options }}
 
-# The tests of the whole product, as a user starts it; minutes long, not yet a part of `test`.
+# The tests of the whole product, as a user starts it; minutes long.
 e2e *options:
     coverage run -m pytest -m "e2e and not soak" --durations=10 {{ options }}
 

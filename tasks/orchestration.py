@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect import get_client
-from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
 from dryad.foundation.ids import RunId, TaskId, TenantId
@@ -14,7 +14,7 @@ from dryad.orchestration.critic import Checked, Critique
 from dryad.orchestration.decision import Decision, Seat, sole_agent
 from dryad.orchestration.evidence import doubts
 from dryad.orchestration.findings import Finding
-from dryad.orchestration.report import report, timeline
+from dryad.orchestration.report import report
 from dryad.orchestration.requests import Request
 from dryad.orchestration.review.questions import Case, Question
 from dryad.orchestration.task_force import COORDINATOR, roles
@@ -160,17 +160,19 @@ def fail(task: Task, fault: str, refused: bool) -> Task:
 
 @step("report")
 async def publish_report(task: Task) -> None:
-    """Publish the report of an ended task, and its timeline, as artifacts of its run.
+    """Publish the report of an ended task, with its timeline, as the artifact of its run.
 
-    They have no key: the Prefect UI then opens them at once, not the history of a key used once.
+    It has no key: the Prefect UI then opens it at once, not the history of a key used once.
     """
+    page = await asyncio.to_thread(_report, task)
+    await acreate_markdown_artifact(page, description="Report")
+
+
+def _report(task: Task) -> str:
     dryad = services()
-    decision = await asyncio.to_thread(dryad.decisions.of_task, task.tenant, task.id)
-    cases = await asyncio.to_thread(dryad.cases.of_task, task.tenant, task.id)
-    force = await asyncio.to_thread(dryad.forces.of_task, task.id)
-    await acreate_markdown_artifact(report(task, decision, cases, force), description="Report")
-    when = [moment.to_json() for moment in timeline(task, decision, cases, force)]
-    await acreate_table_artifact(when, description="Timeline")
+    decision = dryad.decisions.of_task(task.tenant, task.id)
+    cases = dryad.cases.of_task(task.tenant, task.id)
+    return report(task, decision, cases, dryad.forces.of_task(task.id))
 
 
 @step("supersede")

@@ -22,10 +22,6 @@ class Moment:
         """The time in UTC, to the millisecond."""
         return self.at.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
 
-    def to_json(self) -> dict[str, str]:
-        """Return the moment as one row of a table."""
-        return {"UTC": self.shown, "what happened": self.what}
-
 
 def timeline(
     task: Task,

@@ -229,7 +229,7 @@ async def test_a_stopped_part_ends_as_a_person_says(house: Services, word: str):
     assert house.agents.get(ACME, "researcher").successes == 0
     shown = await _artifacts(run)
     assert "| researcher-1 | it was stopped" in shown["Report"]
-    assert '"decided: one agent after the other' in shown["Timeline"]
+    assert "| decided: one agent after the other" in shown["Report"]
 
 
 async def test_who_hears_of_untrusted_words_has_read_them(house: Services):
