@@ -52,6 +52,7 @@ from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
 from dryad.orchestration.review.questions import StoredAnswers
+from dryad.orchestration.review.reviewers import Patience, Reviewers
 from dryad.orchestration.task_force import TaskForces
 from dryad.orchestration.tasks import Tasks
 
@@ -301,6 +302,20 @@ class Services:
         return TaskForces(self.database, clock=self.clock)
 
     @cached_property
+    def reviewers(self) -> Reviewers:
+        """Who may answer."""
+        s = self.settings
+        return Reviewers(
+            self.database,
+            self.audit,
+            secret=self.secrets.review_secret,
+            patience=Patience(
+                s.code_failures_free, s.code_wait, s.code_wait_most, s.code_failures_alarm
+            ),
+            clock=self.clock,
+        )
+
+    @cached_property
     def endings(self) -> Endings:
         """How tasks end."""
         return Endings(self.database, self.tasks, self.agents, self.forces)
@@ -312,8 +327,12 @@ class Services:
             self.database,
             self.audit,
             self._answers,
+            policies=self.policies,
+            reviewers=self.reviewers,
+            secret=self.secrets.review_secret,
             epoch=self.installation.epoch(),
             deadline=self.settings.question_deadline,
+            valid=self.settings.approval_valid,
             clock=self.clock,
         )
 

@@ -185,6 +185,21 @@ class Settings(BaseModel):
     question_deadline: Duration = _setting(
         timedelta(hours=24), "A question nobody answered is rejected after this"
     )
+    approval_valid: Duration = _setting(
+        timedelta(hours=24), "An approval not used for so long is asked for again", gt=timedelta(0)
+    )
+    code_failures_free: int = _setting(
+        3, "A reviewer's wrong codes in a row that cost no waiting", ge=1
+    )
+    code_wait: Duration = _setting(
+        timedelta(seconds=5), "What the next wrong code costs; each one after it twice as much"
+    )
+    code_wait_most: Duration = _setting(
+        timedelta(minutes=15), "Longest wait after a wrong code of a reviewer"
+    )
+    code_failures_alarm: int = _setting(
+        5, "An alarm is raised at every so many wrong codes of a reviewer in a row", ge=1
+    )
 
     # sandbox
     sandbox: Literal["auto", "docker", "bubblewrap", "namespaces", "landlock"] = _setting(

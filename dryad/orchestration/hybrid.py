@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dryad.execution import episodes
 from dryad.execution.agents import Agents
 from dryad.execution.models.errands import read_task
+from dryad.foundation.approval_rules import ANSWER, DOUBT
 from dryad.foundation.ids import RunId, TenantId
 from dryad.foundation.policies import Policies
 from dryad.foundation.stops import Stops
@@ -244,6 +245,7 @@ def call_question(task: Task, run: RunId, seat: Seat, asked: episodes.Question) 
     """Return what a person is asked about one tool call of a seat."""
     doubt = asked.kind == "doubt"
     read = "It had read untrusted text before." if asked.untrusted else ""
+    again = "an earlier yes to it was not used in time" if asked.asked else ""
     return Question(
         tenant=task.tenant,
         task=task.id,
@@ -258,7 +260,7 @@ def call_question(task: Task, run: RunId, seat: Seat, asked: episodes.Question) 
             "a process died while this call was made and nobody knows whether it happened; "
             "approve makes it again, reject leaves it, reply says what came of it"
             if doubt
-            else f"the tool is of risk tier {asked.tier}"
+            else f"the tool is of risk tier {asked.tier}{'; ' * bool(again)}{again}"
         ),
         action=f"{seat.agent} wants to call {asked.tool} {asked.version}: {asked.description}",
         call={
@@ -266,6 +268,10 @@ def call_question(task: Task, run: RunId, seat: Seat, asked: episodes.Question) 
             "version": asked.version,
             "arguments": dict(asked.arguments),
         },
+        policy_version=asked.policy_version,
+        agent=seat.agent,
+        acts=DOUBT if doubt else asked.action,
+        asked=asked.asked,
         origin=f"task {task.id}: {task.text}\n{read}".strip(),
         limits=(
             "The arguments were written by an agent. Whether what they say is true was not "
@@ -303,6 +309,7 @@ def evidence_question(
         run=run,
         member=ENGINE,
         ordinal=2,
+        acts=ANSWER,
         kind="guidance",
         tier="read",
         requester=task.requester,

@@ -21,6 +21,7 @@ from dryad.execution.memories import Document
 from dryad.execution.models.language import Language
 from dryad.execution.models.prices import FREE
 from dryad.foundation.ids import RunId, TaskId, TenantId
+from dryad.orchestration.review.reviewers import Claim
 from flows.orchestrate_task import TaskForm, orchestrate_task
 
 # Prefect leaves its connections to be collected with the loop of a test.
@@ -174,7 +175,7 @@ async def test_what_stays_in_doubt_waits_for_a_person_and_the_force_with_it(hous
     assert (case.kind, "May this answer be given?" in case.brief) == ("guidance", True)
     assert _force_status(house, task.id) == "paused"
     asked = len(models.asked)
-    house.cases.answer(ACME, case.id, decision="approve", reason="known to be so", by="ann")
+    house.cases.answer(ACME, case.id, decision="approve", reason="so it is", by=Claim("ann"))
     assert (await _carry(run)).name == "Completed"
     done = house.tasks.find(task.id)
     assert (done.status, _force_status(house, task.id)) == ("done", "resolved")
@@ -213,7 +214,12 @@ async def test_a_stopped_part_ends_as_a_person_says(house: Services, word: str):
     assert "it was stopped" in case.brief
     asked = len(models.asked)
     house.cases.answer(
-        ACME, case.id, decision=word, reason="as known", by="ann", reply="30 s" * (word == "reply")
+        ACME,
+        case.id,
+        decision=word,
+        reason="as known",
+        by=Claim("ann"),
+        reply="30 s" * (word == "reply"),
     )
     ended = await _carry(run)
     done = house.tasks.find(task.id)

@@ -27,7 +27,9 @@ from dryad.foundation.database.models.orchestration import (
     ForceMemberRow,
     ForceMessageRow,
     ForceRow,
+    ReviewerRow,
     TaskRow,
+    VoteRow,
 )
 
 __all__ = [
@@ -49,10 +51,12 @@ __all__ = [
     "PassageRow",
     "PolicyRow",
     "RecentRow",
+    "ReviewerRow",
     "ShelfRow",
     "StepRow",
     "StopRow",
     "TaskRow",
     "TenantRow",
     "ToolRow",
+    "VoteRow",
 ]
