@@ -357,6 +357,7 @@ class Services:
             self.decisions,
             tokens=None if self.models.degraded else self.settings.max_tokens,
             language=None if self.models.degraded else self.models.model_for,
+            critic=self.settings.critic,
         )
 
     # -- operations

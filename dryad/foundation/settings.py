@@ -175,6 +175,9 @@ class Settings(BaseModel):
     ollama_base_url: str = _setting(
         "http://127.0.0.1:11434", "Ollama server", runbook="OLLAMA_BASE_URL"
     )
+    critic: bool = _setting(
+        True, "Whether a language model reads, and may object to, what a task force found"
+    )
 
     max_body_bytes: int = _setting(8_000_000, "Largest request body the API reads", ge=1_000)
 
