@@ -15,16 +15,32 @@ class Answer(RunInput):
 
     decision: str = Field(title="Decision")
     reason: str = Field(title="Reason", description="In a few words; kept for ever.")
-    approver: str = Field("", title="Your name", description="For the report; not verified here.")
-    reply: str = Field("", title="Reply", description="Only to reply: your answer instead.")
 
 
-class EditableAnswer(Answer):
-    """The form of a single exact call, whose arguments a reviewer may change."""
-
-    edited_arguments: dict[str, Any] = Field(
-        {}, title="Edited arguments", description="Only to edit: all arguments, as they shall be."
+_NAMED: dict[str, Any] = {
+    "approver": (
+        str,
+        Field("", title="Your name", description="For the report; unverified in this mode."),
     )
+}
+_SIGNED: dict[str, Any] = {
+    "approver": (str, Field("", title="Your id", description="As it was enrolled.")),
+    "code": (
+        str,
+        Field("", title="Code", description="The one the question asks for: one-time or decision."),
+    ),
+}
+_REPLY: dict[str, Any] = {
+    "reply": (str, Field("", title="Reply", description="Only to reply: your answer instead."))
+}
+_EDIT: dict[str, Any] = {
+    "edited_arguments": (
+        dict[str, Any],
+        Field(
+            {}, title="Edited arguments", description="Only to edit: all of them, as they shall be."
+        ),
+    )
+}
 
 
 async def ask(question: Question, *, seconds: int) -> Case:
@@ -44,8 +60,12 @@ async def ask(question: Question, *, seconds: int) -> Case:
 
 
 def _form(case: Case) -> type[RunInput]:
-    base = EditableAnswer if "edit" in case.words else Answer
-    options = tuple(f"{word} #{case.id}" for word in case.words)
-    decision: Any = (Literal[options], Field(title="Decision"))
-    model = create_model("Answer", __base__=base, decision=decision)
+    options = tuple(f"{word} #{case.id}" for word in case.form_words)
+    fields: dict[str, Any] = {
+        "decision": (Literal[options], Field(title="Decision")),
+        **(_NAMED if case.proof == "none" else _SIGNED),
+        **_REPLY,
+        **(_EDIT if "edit" in case.form_words else {}),
+    }
+    model = create_model("Answer", __base__=Answer, **fields)
     return model.with_initial_data(description=case.brief)

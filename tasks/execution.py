@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
+from prefect.events import emit_event
 
 from dryad.execution.agent_loop import advance as advance_agent
 from dryad.execution.episodes import Asks, Done, Episode, Limits, Usage
@@ -14,6 +15,7 @@ from dryad.execution.tool_calls import ToolOutcome
 from dryad.execution.toolbox import Errand, GrantedTools
 from dryad.execution.transcript import transcript
 from dryad.execution.work import Guard as Allows
+from dryad.foundation.canonical import digest
 from dryad.foundation.errors import LimitExceeded
 from dryad.foundation.tools import Permit
 from dryad.orchestration.evidence import AGAIN
@@ -152,8 +154,27 @@ class ShownTools(GrantedTools):
     """The tools of one seat, each call shown as a task run."""
 
     async def call(self, step: str, permit: Permit) -> ToolOutcome:
-        """See `ToolCaller.call`."""
+        """See `ToolCaller.call`; where the policy wants it, somebody is told that it happens."""
+        if permit.notify:
+            await asyncio.to_thread(_notify, step, permit, self.errand)
         return await call_tool(step, permit, self.errand)
+
+
+def _notify(step: str, permit: Permit, errand: Errand) -> None:
+    """Put a call that nobody had to allow on record, and send the event automations wait for."""
+    about = {"tool": permit.spec.name, "version": permit.spec.version, "tier": permit.tier}
+    services().audit.append(
+        errand.tenant,
+        "call_notified",
+        actor=errand.agent,
+        subject=errand.task,
+        data={**about, "step": step, "arguments": digest(permit.arguments)},
+    )
+    emit_event(
+        "dryad.call.notified",
+        resource={"prefect.resource.id": f"dryad.task.{errand.task}", **about},
+        payload={**about, "tenant": errand.tenant, "agent": errand.agent},
+    )
 
 
 @task(name="tool", task_run_name="{permit.spec.name}", **PLAIN)

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decisions": ("decisions", "Who does a task, and why."),
     "orchestration": ("orchestration", "Train, measure and correct the complexity score."),
     "inbox": ("review.inbox", "List the questions that wait for a person."),
+    "reviewers": ("reviewers", "Who may answer questions."),
     "answer": ("review.answer", "Answer a question, once and for good."),
     "agents": ("agents", "Who does the work."),
     "tools": ("tools", "What agents may call, and who was granted what."),

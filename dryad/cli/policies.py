@@ -87,6 +87,30 @@ def diff(
         print_rows(rows, ("field", "before", "after"), as_json=False)
 
 
+@app.command("test")
+def try_policy(
+    *,
+    tier: Annotated[
+        str, typer.Option(help="read, reversible, irreversible, external or authority.")
+    ],
+    tool: Annotated[str, typer.Option(help="Name of the tool.")] = "",
+    agent: Annotated[str, typer.Option(help="Who would call it.")] = "",
+    action: Annotated[str, typer.Option(help="The kind of action.")] = "tool_execution",
+    requester: Annotated[str, typer.Option(help="Who asked for the task.")] = "",
+    document: Annotated[str, typer.Option(help="Try this JSON file instead.")] = "",
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Say who would have to say yes, by the policy in force or by a document; nothing is set."""
+    body: dict[str, Any] = {
+        "tier": tier, "tool": tool, "agent": agent, "action": action, "requester": requester
+    }  # fmt: skip
+    if document:
+        body["document"] = json_object(_text(Path(document)), document)
+    with api(tenant) as client:
+        print_fields(client.post("api/v1/policies/test", body), as_json=as_json)
+
+
 def _changed(change: str) -> tuple[str, Any]:
     name, found, text = change.partition("=")
     if not found:

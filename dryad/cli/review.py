@@ -1,6 +1,7 @@
 """`dryad inbox` and `dryad answer`: what people are asked, and their answers."""
 
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from dryad.cli.output import (
     ListGroup,
     Tenant,
     group,
+    print_fields,
     print_json,
     print_rows,
     print_text,
@@ -24,6 +26,8 @@ inbox = group("List the questions that wait for a person.", ListGroup)
 app.add_typer(inbox, name="inbox")
 
 _COLUMNS = ("id", "tenant", "kind", "tier", "due", "title", "task")
+Approver = Annotated[str, typer.Option("--as", help="Your id as a reviewer.")]
+Code = Annotated[str, typer.Option("--code", help="Your one-time code; asked for at a terminal.")]
 Everywhere = Annotated[bool, typer.Option("--everywhere", help="Of every tenant.")]
 
 
@@ -62,6 +66,16 @@ def show(case: int, *, tenant: Tenant = "", as_json: Json = False) -> None:
         say(f"answer with `dryad answer {case} --approve --reason '…'`, or --reject")
 
 
+@inbox.command()
+def codes(
+    case: int, *, approver: Approver, code: Code = "", tenant: Tenant = "", as_json: Json = False
+) -> None:
+    """Show the decision codes by which you may answer in the form, exactly as it stands now."""
+    with api(tenant) as client:
+        found = client.post(f"api/v1/consultations/{case}/codes", _signed(approver, code))
+    print_fields(found["codes"], as_json=as_json)
+
+
 @app.command()
 def answer(
     case: int,
@@ -71,10 +85,15 @@ def answer(
     edit: Annotated[str, typer.Option(help="Do it with these arguments, a JSON object.")] = "",
     reply: Annotated[str, typer.Option(help="Answer in words without allowing it.")] = "",
     reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "",
+    approver: Approver = "",
+    code: Code = "",
     tenant: Tenant = "",
     as_json: Json = False,
 ) -> None:
-    """Answer a question, once and for good."""
+    """Answer a question, once and for good.
+
+    Once reviewers are enrolled, an answer counts only with --as and a code of that person.
+    """
     chosen = {"approve": approve, "reject": reject, "edit": bool(edit), "reply": bool(reply)}
     words = [word for word, given in chosen.items() if given]
     if len(words) != 1:
@@ -84,12 +103,24 @@ def answer(
     body: dict[str, Any] = {"decision": words[0], "reason": reason, "reply": reply}
     if edit:
         body["edited_arguments"] = json_object(edit, "--edit")
+    body |= _signed(approver, code)
     with api(tenant) as client:
         found = client.post(f"api/v1/consultations/{case}/answer", body)
     if as_json:
         print_json(found)
     else:
-        say(f"question #{case}: {words[0]}; follow it with `dryad tasks show {found['task']}`")
+        open_still = "" if found["verdict"] else "; another reviewer has to agree"
+        say(
+            f"question #{case}: {words[0]}{open_still}; follow it with `dryad tasks show "
+            f"{found['task']}`"
+        )
+
+
+def _signed(approver: str, code: str) -> dict[str, str]:
+    """Return who answers, with a code that is asked for at a terminal."""
+    if approver and not code and sys.stdin.isatty():
+        code = typer.prompt(f"code of {approver}", hide_input=True, err=True)
+    return {"approver": approver, "code": code}
 
 
 def _watch(client: Api, *, everywhere: bool, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from dryad.foundation.approval_rules import CALL
 from dryad.foundation.errors import InvalidRequest
 from dryad.foundation.ids import RunId
 from dryad.foundation.tools import Tier
@@ -106,6 +107,12 @@ class Question:
     description: str
     untrusted: bool
     """The agent had read untrusted text before it wanted this."""
+    action: str = CALL
+    """The kind of action, as the policy's rules name it."""
+    policy_version: int = 0
+    """The policy by which it is asked; a yes is good under this one alone."""
+    asked: int = 0
+    """How often a yes to this call lapsed before it was made."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Where the agent loop looks whether a step already happened, and writes that it did."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from sqlalchemy.orm import Session
@@ -26,6 +26,14 @@ class Approval:
     tool: str
     version: str
     arguments: Mapping[str, Any]
+    policy_version: int = 0
+    """The policy in force now; a yes given under another one has lapsed."""
+    run: str = ""
+    """The run whose call it is; the journal of that run says so, nobody else."""
+
+
+class Lapsed(Exception):
+    """The yes was real, but is good no longer: a person has to be asked again."""
 
 
 Spend = Callable[[Session, Approval], None]
@@ -51,6 +59,7 @@ class StepLog(Protocol):
         Raises:
             Superseded: another process carries the run now.
             Refused: the approval cannot be spent on this.
+            Lapsed: the approval is good no longer.
         """
         ...
 
@@ -87,7 +96,7 @@ class RunSteps:
 
         def spend(session: Session) -> None:
             if approval is not None:
-                self._spend(session, approval)
+                self._spend(session, replace(approval, run=self._lease.run))
 
         self._journal.intend(self._lease, path, ordinal, inputs, spend=spend)
 

@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from dryad.execution.episodes import Episode, Progress, Question, Source, ToolUse, Usage, Verdict
-from dryad.execution.steps import Approval, Recorded, StepLog
+from dryad.execution.steps import Approval, Lapsed, Recorded, StepLog
 from dryad.execution.tool_calls import Passage, ToolCaller, ToolOutcome
+from dryad.foundation.approval_rules import CALL
 from dryad.foundation.errors import (
     DryadError,
     InvalidRequest,
@@ -166,7 +167,11 @@ class Work:
             raise Ask(self._question("approval", call, permit))
         await self._before("tool", call.tool, Usage(steps=1))
         if found is None:
-            await place.intend(call.approval(permit, place.step))
+            try:
+                await place.intend(call.approval(permit, place.step))
+            except Lapsed as lapsed:
+                again = 1 + (call.asked.asked if call.asked else 0)
+                raise Ask(self._question("approval", call, permit, asked=again)) from lapsed
         return await self._call(call, place, permit)
 
     async def _call(self, call: "_Call", place: "_Place", permit: Permit) -> dict[str, Any]:
@@ -192,7 +197,12 @@ class Work:
         await asyncio.to_thread(self._guard, kind, name, most)
 
     def _question(
-        self, kind: Literal["approval", "doubt"], call: "_Call", permit: Permit | None
+        self,
+        kind: Literal["approval", "doubt"],
+        call: "_Call",
+        permit: Permit | None,
+        *,
+        asked: int = 0,
     ) -> Question:
         question = Question(
             kind=kind,
@@ -204,6 +214,9 @@ class Work:
             arguments=call.arguments,
             description=permit.spec.description if permit else "",
             untrusted=self.progress.untrusted,
+            action=permit.spec.config.get("action", CALL) if permit else CALL,
+            policy_version=permit.policy_version if permit else 0,
+            asked=asked,
         )
         self.questions.append(question)
         return question
@@ -287,12 +300,13 @@ class _Call:
     verdict: Verdict | None
 
     def approved(self, permit: Permit) -> bool:
-        """Whether a person said yes to this version of the tool, at no less than this risk."""
+        """Whether a person said yes to this version, by this policy, at no less risk."""
         return (
             self.asked is not None
             and self.verdict is not None
             and self.verdict.decision in {"approve", "edit"}
             and self.asked.version == permit.spec.version
+            and self.asked.policy_version == permit.policy_version
             and at_least(self.asked.tier, permit.tier)
         )
 
@@ -301,7 +315,14 @@ class _Call:
         if self.verdict is None or not self.approved(permit):
             return None
         arguments = permit.arguments
-        return Approval(self.verdict.case, step, self.tool, permit.spec.version, arguments)
+        return Approval(
+            self.verdict.case,
+            step,
+            self.tool,
+            permit.spec.version,
+            arguments,
+            policy_version=permit.policy_version,
+        )
 
 
 def _outcome(outcome: ToolOutcome, permit: Permit | None, seconds: float) -> dict[str, Any]:

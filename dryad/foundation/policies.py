@@ -1,13 +1,15 @@
-"""What a tenant allows without asking: one versioned document, validated before it counts."""
+"""What a tenant allows, and who must say yes: one versioned document, checked before it counts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from sqlalchemy import select
 
+from dryad.foundation import approval_rules
+from dryad.foundation.approval_rules import Act, Requirement, Rule
 from dryad.foundation.audit import Audit
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
@@ -24,6 +26,15 @@ class PolicyDocument(BaseModel):
 
     approval_tier: Tier = Field(
         default="external", description="Tool calls of this tier or above wait for a person"
+    )
+    rules: tuple[Rule, ...] | None = Field(
+        default=None,
+        max_length=200,
+        description="Instead of the tier: who must say yes to what; the first match decides, "
+        "what none matches is refused",
+    )
+    unverified_needs: Literal["one", "two"] = Field(
+        default="two", description="What one yes becomes when nobody knows who asked for the task"
     )
     task_force_above: float = Field(
         default=0.55, ge=0, le=1, description="Complexity above which several agents may work"
@@ -46,6 +57,15 @@ class PolicyDocument(BaseModel):
         if self.task_force_above > self.escalate_above:
             raise ValueError("task_force_above must not exceed escalate_above")
         return self
+
+    def judge(self, act: Act) -> Requirement:
+        """Return what is wanted before `act` happens; see `approval_rules.judge`."""
+        return approval_rules.judge(
+            act,
+            rules=self.rules,
+            approval_tier=self.approval_tier,
+            unverified_needs=self.unverified_needs,
+        )
 
 
 class Policy(PolicyDocument):
@@ -195,8 +215,9 @@ def _policy(row: PolicyRow) -> Policy:
 
 
 def _changes(before: PolicyDocument, after: PolicyDocument) -> list[Change]:
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
     return [
-        Change(field, getattr(before, field), getattr(after, field))
+        Change(field, old[field], new[field])
         for field in PolicyDocument.model_fields
-        if getattr(before, field) != getattr(after, field)
+        if old[field] != new[field]
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from dryad.foundation.errors import InvalidRequest, Refused
 from dryad.foundation.ids import checked_name
@@ -25,6 +25,7 @@ _RAISE: dict[str, Any] = {
     "additionalProperties": False,
 }
 _TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
+_ACTION: dict[str, Any] = {"type": "string", "pattern": "^[a-z][a-z_]{0,63}$"}
 _HOSTS: dict[str, Any] = {"type": "array", "items": _TEXT, "maxItems": 50}
 _CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "builtin": {},
@@ -61,8 +62,10 @@ class ToolSpec:
     """One version of a tool. Name, version and schemas never change once registered.
 
     `config` is what the tenant's administrator set for it, such as a webhook's address; it is
-    never shown to a model. `config["raises"]` lists `{"when": <JSON Schema of the arguments>,
-    "tier": <tier>}`: arguments that make a call riskier than the tool.
+    never shown to a model. `config["action"]` names what kind of action a call is, for the rules
+    of the policy: `data_deletion`, `financial_transaction`, …. `config["raises"]` lists
+    `{"when": <JSON Schema of the arguments>, "tier": <tier>}`: arguments that make a call riskier
+    than the tool.
     """
 
     name: str
@@ -102,15 +105,10 @@ class Permit:
     arguments: Mapping[str, Any]
     tier: Tier
     needs_approval: bool
-
-
-class ApprovalPolicy(Protocol):
-    """What a permit needs to know of the tenant's policy."""
-
-    @property
-    def approval_tier(self) -> str:
-        """Calls at this tier or above wait for a person."""
-        ...
+    notify: bool = False
+    """Nobody has to say yes, but somebody is told."""
+    policy_version: int = 0
+    """The policy that gave leave; a yes is good for this version alone."""
 
 
 def at_least(tier: str, threshold: str) -> bool:
@@ -202,6 +200,8 @@ def checked_config(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     plain = as_json(config, what="the configuration")
     if problem := violation({"type": "object", **_CONFIGS[kind]}, plain):
         raise InvalidRequest(f"the configuration of a tool of kind {kind} is wrong: {problem}")
+    if problem := violation(_ACTION, plain.get("action", "any")):
+        raise InvalidRequest(f"config.action is a word such as data_deletion: {problem}")
     rules = plain.get("raises", [])
     if not isinstance(rules, list):
         raise InvalidRequest("config.raises must be a list of {when, tier}")

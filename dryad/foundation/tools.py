@@ -12,6 +12,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from dryad.foundation.approval_rules import CALL, Act, ApprovalPolicy
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database.engine import Database
 from dryad.foundation.database.models import GrantRow, ToolRow
@@ -29,7 +30,6 @@ from dryad.foundation.tool_rows import (
 )
 from dryad.foundation.tool_rules import (
     TIERS,
-    ApprovalPolicy,
     Grant,
     Permit,
     PrincipalType,
@@ -294,7 +294,7 @@ class Tools:
 
         Raises:
             Refused: unknown, inactive or deprecated tool, no grant, an expired one, or one whose
-                conditions the call breaks; or no policy.
+                conditions the call breaks; no policy, or one that does not allow it.
             InvalidRequest: the arguments do not satisfy the tool's schema.
         """
         with self._database.reading() as session:
@@ -314,8 +314,18 @@ class Tools:
             raise InvalidRequest(f"{spec.name} cannot take these arguments: {problem}")
         refuse_ungranted(grants, agent, spec, plain, self._clock())
         tier = effective_tier(spec, plain)
+        wanted = policy.judge(Act(tier, spec.config.get("action", CALL), tool, agent))
+        if wanted.need == "refuse":
+            raise Refused(f"the policy does not allow {spec.name}: {wanted.why}")
         outward = untrusted and at_least(tier, "external")
-        return Permit(spec, plain, tier, outward or at_least(tier, policy.approval_tier))
+        return Permit(
+            spec,
+            plain,
+            tier,
+            needs_approval=outward or wanted.approvers > 0,
+            notify=wanted.need == "notify",
+            policy_version=policy.version,
+        )
 
     def offered(self, tenant: TenantId, agent: str, *, role: str = "") -> list[ToolSpec]:
         """Return the active tools an agent holds a live grant for: what a model is shown."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from dryad.foundation.approval_rules import PLAN, Act
 from dryad.foundation.policies import Policy
 from dryad.foundation.tools import TIERS, Tier
 from dryad.orchestration.complexity import Complexity
@@ -129,9 +130,10 @@ def _asks(
 ) -> Iterator[tuple[str, str]]:
     """Yield why a person is asked first, and what would have spared it."""
     policy = at.policy
-    if TIERS.index(tier) >= TIERS.index(policy.approval_tier):
+    wanted = policy.judge(Act(tier, PLAN))
+    if wanted.approvers:  # what no rule allows is refused when it is called
         yield (
-            f"the plan uses a tool of tier {tier}; policy asks from {policy.approval_tier} upward",
+            f"the plan uses a tool of tier {tier}; {wanted.why}",
             "without that tool, or with a higher approval tier, nobody would be asked for risk",
         )
     unclear = complexity.of("uncertainty")
@@ -173,7 +175,7 @@ def _would_change(
     complexity: Complexity, tier: Tier, at: Situation, parallel: int, *, asked: bool
 ) -> Iterator[str]:
     policy = at.policy
-    if TIERS.index(tier) < TIERS.index(policy.approval_tier):
+    if policy.rules is None and TIERS.index(tier) < TIERS.index(policy.approval_tier):
         yield f"a tool of tier {policy.approval_tier} or above would ask a person"
     if asked:
         return

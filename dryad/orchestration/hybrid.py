@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dryad.execution import episodes
 from dryad.execution.agents import Agents
 from dryad.execution.models.errands import read_task
+from dryad.foundation.approval_rules import ANSWER, DOUBT
 from dryad.foundation.ids import RunId, TenantId
 from dryad.foundation.policies import Policies
 from dryad.foundation.stops import Stops
@@ -17,6 +18,7 @@ from dryad.foundation.tool_rules import rank
 from dryad.foundation.tools import TIERS, Tier, Tools
 from dryad.orchestration import complexity, decision
 from dryad.orchestration.complexity import Recalibration
+from dryad.orchestration.critic import Critique, criticise
 from dryad.orchestration.decision import Choice, Decision, Seat, Situation
 from dryad.orchestration.decisions import ENGINE, Decisions
 from dryad.orchestration.evidence import Rung
@@ -52,6 +54,7 @@ class HybridOrchestrator:
         *,
         tokens: int | None,
         language: "Callable[[TenantId], Language] | None" = None,
+        critic: bool = True,
     ) -> None:
         """Hand over the stores.
 
@@ -62,7 +65,8 @@ class HybridOrchestrator:
             stops: What is stopped.
             decisions: Where decisions are kept.
             tokens: The most a task may spend that names no budget; None when models use none.
-            language: Makes the model that plans; None: rules plan.
+            language: Makes the model that plans and objects; None: rules plan, nobody objects.
+            critic: Whether a model reads what members of a task force found.
         """
         self._agents = agents
         self._tools = tools
@@ -71,6 +75,7 @@ class HybridOrchestrator:
         self._decisions = decisions
         self._tokens = tokens
         self._language = language
+        self._critic = critic
 
     def decide(self, task: Task) -> Decision:
         """Plan and score a task, choose who does it, and keep the decision.
@@ -113,6 +118,29 @@ class HybridOrchestrator:
         chosen.details["planner"] = planned.to_json()
         chosen.details["drafted"] = self._drafted(task, plan)
         return chosen
+
+    def criticise(self, task: Task, chosen: Decision, findings: Sequence[Finding]) -> Critique:
+        """Let a model object to what the members of a task force found, when there is one to ask.
+
+        Args:
+            task: The task, with what was spent on it so far.
+            chosen: Who did which part.
+            findings: What they found.
+
+        Raises:
+            Refused: a stop is in force for the tenant.
+        """
+        language = self._language
+        if not self._critic or language is None or self._tokens is None or len(findings) < 2:
+            return Critique()
+        self._stops.check(task.tenant)
+        return criticise(
+            lambda: language(task.tenant),
+            task.text,
+            chosen,
+            findings,
+            most_tokens=self._left(task, self._tokens),
+        )
 
     def _planned(self, task: Task) -> Planned:
         language = self._language
@@ -217,6 +245,7 @@ def call_question(task: Task, run: RunId, seat: Seat, asked: episodes.Question) 
     """Return what a person is asked about one tool call of a seat."""
     doubt = asked.kind == "doubt"
     read = "It had read untrusted text before." if asked.untrusted else ""
+    again = "an earlier yes to it was not used in time" if asked.asked else ""
     return Question(
         tenant=task.tenant,
         task=task.id,
@@ -231,7 +260,7 @@ def call_question(task: Task, run: RunId, seat: Seat, asked: episodes.Question) 
             "a process died while this call was made and nobody knows whether it happened; "
             "approve makes it again, reject leaves it, reply says what came of it"
             if doubt
-            else f"the tool is of risk tier {asked.tier}"
+            else f"the tool is of risk tier {asked.tier}{'; ' * bool(again)}{again}"
         ),
         action=f"{seat.agent} wants to call {asked.tool} {asked.version}: {asked.description}",
         call={
@@ -239,6 +268,10 @@ def call_question(task: Task, run: RunId, seat: Seat, asked: episodes.Question) 
             "version": asked.version,
             "arguments": dict(asked.arguments),
         },
+        policy_version=asked.policy_version,
+        agent=seat.agent,
+        acts=DOUBT if doubt else asked.action,
+        asked=asked.asked,
         origin=f"task {task.id}: {task.text}\n{read}".strip(),
         limits=(
             "The arguments were written by an agent. Whether what they say is true was not "
@@ -276,6 +309,7 @@ def evidence_question(
         run=run,
         member=ENGINE,
         ordinal=2,
+        acts=ANSWER,
         kind="guidance",
         tier="read",
         requester=task.requester,

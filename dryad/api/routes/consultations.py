@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 from dryad.api.auth import Access, Reviewer
 from dryad.api.shapes import Incoming, JsonObject, Limit, Outgoing, Page, Prose
 from dryad.foundation.errors import DryadError
+from dryad.orchestration.review.reviewers import Claim, Proof
 from dryad.orchestration.review.verdicts import Word
 
 router = APIRouter(prefix="/consultations", tags=["consultations"])
@@ -34,6 +35,16 @@ class VerdictOut(Outgoing):
     at: str
     reply: str
     edited_arguments: dict[str, Any] | None
+    verified: bool = Field(description="Whether it is known that it was them")
+
+
+class VoteOut(Outgoing):
+    """What one reviewer said so far."""
+
+    approver: str
+    decision: Word
+    reason: str
+    at: datetime
 
 
 class CaseOut(Outgoing):
@@ -52,11 +63,23 @@ class CaseOut(Outgoing):
     requester: str
     created: datetime
     due: datetime
+    proof: Proof = Field(description="What an answer in the form is signed with")
+    needs: dict[str, Any] = Field(description="What the policy wants: approvers, role, why")
+    votes: list[VoteOut] = Field(description="What reviewers said so far")
     verdict: VerdictOut | None
 
 
-class AnswerIn(Incoming):
-    """A decision with its reason."""
+class ClaimIn(Incoming):
+    """Who a reviewer is; in single-user mode nobody is asked."""
+
+    approver: str = Field(default="", max_length=64, description="Your id as a reviewer")
+    code: str = Field(
+        default="", max_length=64, description="A new one-time code, or this answer's decision code"
+    )
+
+
+class AnswerIn(ClaimIn):
+    """A decision with its reason, and who gives it."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"decision": "reject", "reason": "Not this quarter."}]}
@@ -68,6 +91,14 @@ class AnswerIn(Incoming):
     edited_arguments: JsonObject | None = Field(
         default=None, description="With `edit`: the whole new arguments"
     )
+
+
+class CodesOut(Outgoing):
+    """By which codes one reviewer may answer a question in its form, exactly as it stands now."""
+
+    case: int
+    approver: str
+    codes: dict[Word, str]
 
 
 @router.get("")
@@ -105,7 +136,7 @@ def show(case_id: CaseId, access: Reviewer) -> CaseOut:
 
 @router.post("/{case_id}/answer")
 def answer(case_id: CaseId, body: AnswerIn, access: Reviewer, later: BackgroundTasks) -> CaseOut:
-    """Answer once and for good; an answer that is none leaves the question open."""
+    """Answer; one that does not count leaves the question open, a second approver may be needed."""
     case = access.edge.services.cases.answer(
         access.tenant,
         case_id,
@@ -113,10 +144,22 @@ def answer(case_id: CaseId, body: AnswerIn, access: Reviewer, later: BackgroundT
         reason=body.reason,
         reply=body.reply,
         edited_arguments=body.edited_arguments,
-        by=access.actor,
+        by=_claim(body, access),
     )
-    later.add_task(access.edge.wake, case)
+    if case.verdict is not None:
+        later.add_task(access.edge.wake, case)
     return CaseOut.model_validate(case)
+
+
+@router.post("/{case_id}/codes")
+def codes(case_id: CaseId, body: ClaimIn, access: Reviewer) -> CodesOut:
+    """Return the decision codes of a question for its form; a one-time code proves who asks."""
+    found = access.edge.services.cases.codes(access.tenant, case_id, _claim(body, access))
+    return CodesOut(case=case_id, approver=body.approver, codes=found)
+
+
+def _claim(body: ClaimIn, access: Access) -> Claim:
+    return Claim(body.approver.strip(), body.code.strip(), access.actor)
 
 
 def _open(access: Access, limit: int, *, everywhere: bool) -> list[CaseOut]:

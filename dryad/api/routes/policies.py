@@ -4,10 +4,13 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
+from pydantic import ConfigDict, Field
 
 from dryad.api.auth import Admin, TaskReader
-from dryad.api.shapes import Outgoing, Page
+from dryad.api.shapes import Incoming, Line, Outgoing, Page
+from dryad.foundation.approval_rules import CALL, Act, Need
 from dryad.foundation.policies import PolicyDocument
+from dryad.foundation.tool_rules import Tier
 
 router = APIRouter(prefix="/policies", tags=["policies"])
 
@@ -20,6 +23,30 @@ class PolicyOut(PolicyDocument, Outgoing):
     version: int
     author: str
     created: datetime | None
+
+
+class ActIn(Incoming):
+    """Something that might happen."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tier": "external"}]})
+
+    tier: Tier
+    action: Line = CALL
+    tool: str = Field(default="", max_length=64)
+    agent: str = Field(default="", max_length=64)
+    requester: str = Field(default="", max_length=200, description="`ui:unverified`, `key:<id>`")
+    document: PolicyDocument | None = Field(
+        default=None, description="The policy to try; default the one in force"
+    )
+
+
+class RequirementOut(Outgoing):
+    """What a policy wants before it happens."""
+
+    need: Need
+    approvers: int
+    role: str
+    why: str
 
 
 @router.get("")
@@ -48,3 +75,14 @@ def put(body: PolicyDocument, access: Admin) -> PolicyOut:
         access.tenant, body.model_dump(mode="json"), author=access.actor
     )
     return PolicyOut.model_validate(made)
+
+
+@router.post("/test")
+def try_policy(body: ActIn, access: TaskReader) -> RequirementOut:
+    """Say what would be wanted before an act, by the policy in force or by another; nothing is set.
+
+    Whether the agent may call the tool at all is a matter of its grants, not of the policy.
+    """
+    policy = body.document or access.edge.services.policies.current(access.tenant)
+    act = Act(**body.model_dump(exclude={"document"}))
+    return RequirementOut.model_validate(policy.judge(act))

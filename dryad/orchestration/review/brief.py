@@ -1,11 +1,23 @@
 """The page a reviewer decides from. Only its template is markdown; see `quoting` for the rest."""
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from dryad.orchestration.review.quoting import inline, quoted
+
+_PROOFS = {
+    "none": (
+        "**Single-user mode: who answers is *unverified*.** Enrol reviewers with "
+        "`dryad reviewers add` to know who it was."
+    ),
+    "one-time": "**Sign with** your id and a new one-time code of your device.",
+    "decision": (
+        "**Sign with** your id and the decision code of your answer: `dryad inbox codes {case}`."
+    ),
+}
 
 
 def brief(
@@ -17,6 +29,8 @@ def brief(
     due: datetime,
     requester: str,
     refusal: str = "",
+    edited: Mapping[str, Any] | None = None,
+    review: str = "",
 ) -> str:
     """Return the markdown page of one case.
 
@@ -29,6 +43,8 @@ def brief(
         due: When silence counts as no.
         requester: Who started the task, as far as known.
         refusal: Why the last answer was not accepted.
+        edited: The arguments a reviewer put in place of those asked about.
+        review: Who must say yes, and who did; see `review`.
     """
     parts: list[str] = []
     if refusal:
@@ -40,16 +56,22 @@ def brief(
             f"**Kind** {kind} · **risk tier** {tier} · **requested by** {inline(requester)} · "
             f"**answer before** {due:%Y-%m-%d %H:%M} UTC, after that it counts as *no*"
         ),
-        "### What would happen",
-        quoted(str(question["action"])),
     ]
+    if review:
+        parts.append(review.replace("{case}", str(case)))
+    parts += ["### What would happen", quoted(str(question["action"]))]
     if (call := question.get("call")) is not None:
-        shown = json.dumps(call["arguments"], ensure_ascii=False, indent=2, sort_keys=True)
+        arguments = call["arguments"] if edited is None else edited
         parts += [
             "### With exactly this call",
             f"**{inline(call['tool'])}**, version {inline(call['version'])}, with the arguments",
-            quoted(shown),
+            quoted(_pretty(arguments)),
         ]
+        if edited is not None:
+            parts += [
+                "### What a reviewer changed in them",
+                quoted(changed(call["arguments"], edited)),
+            ]
     if question.get("origin"):
         parts += ["### Where this comes from", quoted(str(question["origin"]))]
     parts += [
@@ -61,3 +83,39 @@ def brief(
         ),
     ]
     return "\n\n".join(parts)
+
+
+def review(needs: Mapping[str, Any], votes: Sequence[tuple[str, str, str]], proof: str) -> str:
+    """Return the lines that say who must say yes, who did, and how an answer is signed.
+
+    Args:
+        needs: `{approvers, role, why, raised}`, see `CaseRow.needs`.
+        votes: Approver, decision and reason of what was said so far.
+        proof: `none`, `one-time` or `decision`.
+    """
+    single = proof == "none"
+    people = "one reviewer" if single or needs["approvers"] < 2 else "two different reviewers"
+    role = f" with the role {needs['role']}" if needs["role"] else ""
+    lines = [f"**Needs** a yes of {people}{role} ({inline(str(needs['why']))})."]
+    lines += [
+        f"**{inline(approver)}** said *{decision}*: {inline(reason)}"
+        for approver, decision, reason in votes
+    ]
+    return "\n\n".join([*lines, _PROOFS[proof]])
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Return how edited arguments differ from those asked about, line by line (`-`, `+`)."""
+    lines = difflib.unified_diff(
+        _pretty(before).splitlines(),
+        _pretty(after).splitlines(),
+        "asked",
+        "edited",
+        lineterm="",
+        n=2,
+    )
+    return "\n".join(lines)
+
+
+def _pretty(arguments: Mapping[str, Any]) -> str:
+    return json.dumps(arguments, ensure_ascii=False, indent=2, sort_keys=True)

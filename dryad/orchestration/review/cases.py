@@ -5,22 +5,26 @@ happen. There is one verdict, written by compare-and-set; three ways lead to it:
 Prefect UI, the API (with the command line), and the deadline.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from dryad.execution.steps import Approval
 from dryad.foundation.audit import Audit
-from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.database.locks import lock
-from dryad.foundation.database.models import CaseRow, TaskRow
+from dryad.foundation.database.models import CaseRow, TaskRow, VoteRow
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import RunId, TaskId, TenantId
+from dryad.foundation.policies import Policies
 from dryad.orchestration.review import verdicts
+from dryad.orchestration.review.approvals import Approvals, question_digest
+from dryad.orchestration.review.ballot import Ballot, Said
+from dryad.orchestration.review.opening import needs, new_case
 from dryad.orchestration.review.questions import (
     OPEN,
     Case,
@@ -30,12 +34,13 @@ from dryad.orchestration.review.questions import (
     editable,
     form_key,
 )
-from dryad.orchestration.review.verdicts import Verdict
+from dryad.orchestration.review.reviewers import Claim, Reviewers
+from dryad.orchestration.review.verdicts import Verdict, Word
 from dryad.orchestration.standing import ENDS
 
 
 class Cases:
-    """Every question of this installation, and the one place that writes a verdict."""
+    """Every question of this installation, and the one place that opens and closes them."""
 
     def __init__(
         self,
@@ -43,30 +48,41 @@ class Cases:
         audit: Audit,
         answers: StoredAnswers,
         *,
+        policies: Policies,
+        reviewers: Reviewers,
+        secret: bytes,
         epoch: str,
         deadline: timedelta = timedelta(hours=24),
+        valid: timedelta = timedelta(hours=24),
         clock: Clock = utc_now,
     ) -> None:
+        """Hand over the stores.
+
+        Args:
+            database: The ledger.
+            audit: Where it is said who decided what.
+            answers: Where answers given in forms lie.
+            policies: Who must say yes.
+            reviewers: Who may, and how they are known.
+            secret: The installation's review secret.
+            epoch: The installation's epoch.
+            deadline: When silence counts as no, where a question says nothing else.
+            valid: How long a yes may wait to be used.
+            clock: Tells the time.
+        """
         self._database = database
         self._audit = audit
         self._answers = answers
+        self._policies = policies
+        self._reviewers = reviewers
         self._epoch = epoch
         self._deadline = deadline
         self._clock = clock
-
-    def digest(self, question: Question) -> str:
-        """Return the digest an approval is bound to: what would happen, where, for whom."""
-        return digest(
-            [
-                self._epoch,
-                question.tenant,
-                question.task,
-                question.member,
-                question.action,
-                question.call,
-                question.policy_version,
-            ]
+        self._approvals = Approvals(database, secret=secret, epoch=epoch, clock=clock)
+        self._ballot = Ballot(
+            reviewers, self._approvals, audit, secret=secret, valid=valid, clock=clock
         )
+        self.spend = self._approvals.spend
 
     def settle(self, question: Question, *, deadline: timedelta | None = None) -> Case:
         """Ask, or look whether it was answered. Called by each pass of the waiting run.
@@ -77,11 +93,12 @@ class Cases:
 
         Raises:
             Unavailable: the server that stores form answers is away.
+            Refused: the policy allows nobody to allow this.
         """
         case_id = self._asked(question)
         if case_id is None:
-            if standing := self._standing(question):
-                return standing
+            if standing := self._approvals.standing(question):
+                return self.get(question.tenant, standing)
             case_id = self._opened(question, deadline or self._deadline)
         self._judge_stored(case_id)
         with self._database.transaction() as session:
@@ -92,7 +109,7 @@ class Cases:
                 row.round += 1
             elif row.woken is None:
                 row.woken = self._clock()
-            return case_of(row)
+            return self._case(session, row)
 
     def get(self, tenant: TenantId, case_id: int) -> Case:
         """Return one case.
@@ -101,7 +118,7 @@ class Cases:
             NotFound: the tenant has no such case.
         """
         with self._database.reading() as session:
-            return case_of(self._visible(session, tenant, case_id))
+            return self._case(session, self._visible(session, tenant, case_id))
 
     def open(self, tenant: TenantId | None, *, limit: int = 100) -> list[Case]:
         """Return the cases that wait for an answer, oldest first; `None` is for operators only."""
@@ -122,7 +139,7 @@ class Cases:
         *,
         decision: str,
         reason: str,
-        by: str,
+        by: Claim,
         reply: str = "",
         edited_arguments: dict[str, Any] | None = None,
     ) -> Case:
@@ -134,32 +151,56 @@ class Cases:
             NotFound: the tenant has no such case.
             InvalidRequest: the answer is none; the case stays open.
             Conflict: the case was closed before.
+            Refused: it is not known who answers, or they may not say this; the case stays open.
         """
         with self._database.reading() as session:
             may_edit = editable(self._visible(session, tenant, case_id))
+        now = self._clock()
         verdict = verdicts.checked(
             decision,
             reason=reason,
             reply=reply,
             edited_arguments=edited_arguments,
             editable=may_edit,
-            by=by,
             via="api",
-            at=self._clock(),
+            at=now,
         )
         self._judge_stored(case_id)
         with self._database.transaction() as session:
-            row = session.get_one(CaseRow, case_id, with_for_update=True)
-            if row.verdict is None and row.due <= self._clock():
-                self._expire(row, session)
-            if row.verdict is not None:
-                raise Conflict(
-                    f"question #{case_id} was closed before: {row.verdict['decision']} by "
-                    f"{row.verdict['by']}",
-                    "Look at it with `dryad inbox show`.",
-                )
-            self._close(row, verdict, session)
-            return case_of(row)
+            row = self._still_open(session, case_id)
+            refusal = self._ballot.cast(session, row, Said(verdict, by, now))
+            case = self._case(session, row)
+        if refusal:  # only now: a wrong code was counted, and stays counted
+            raise Refused(refusal, f"Question #{case_id} stays open; `dryad inbox show {case_id}`.")
+        return case
+
+    def codes(self, tenant: TenantId, case_id: int, claim: Claim) -> dict[Word, str]:
+        """Return the codes by which a reviewer, known by a one-time code, may answer in a form.
+
+        Raises:
+            NotFound: the tenant has no such case.
+            Conflict: the case was closed before.
+            Refused: the one-time code does not prove who asks, or nobody is enrolled.
+        """
+        with self._database.reading() as session:
+            self._visible(session, tenant, case_id)
+        with self._database.transaction() as session:
+            row = self._still_open(session, case_id)
+            who = self._reviewers.prove(
+                session, claim, tenant=tenant, decision_code=None, one_time=True, at=self._clock()
+            )
+            words = () if isinstance(who, str) else verdicts.words(editable=False)
+            made: dict[Word, str] = {
+                word: self._ballot.code(row, claim.approver, word) for word in words
+            }
+        if isinstance(who, str):
+            raise Refused(who)
+        if who.reviewer is None:
+            raise Refused(
+                "nobody is enrolled, so answers need no code",
+                "Enrol the first reviewer with `dryad reviewers add`.",
+            )
+        return made
 
     def expire(self, *, limit: int = 200) -> list[Case]:
         """Close what is past its deadline as rejected; judge what lies stored first."""
@@ -177,7 +218,7 @@ class Cases:
                 row = session.get_one(CaseRow, case_id, with_for_update=True)
                 if row.verdict is None:
                     self._expire(row, session)
-                closed.append(case_of(row))
+                closed.append(self._case(session, row))
         return closed
 
     def awaiting_wake(self, *, limit: int = 200) -> list[Case]:
@@ -205,11 +246,9 @@ class Cases:
             for row in session.scalars(
                 select(CaseRow).where(CaseRow.task == task, CaseRow.status.in_(OPEN))
             ):
-                row.status, row.closed, row.refusal = "cancelled", self._clock(), reason
-                row.verdict = Verdict(
-                    "reject", reason, "dryad", "deadline", self._clock().isoformat()
-                ).to_json()
-                self._audit_closed(row, session)
+                at = self._clock().isoformat()
+                verdict = Verdict("reject", reason, "dryad", "deadline", at)
+                self._ballot.close(session, row, verdict, status="cancelled")
 
     def forsaken(self) -> list[TaskId]:
         """Return ended tasks about which something is still asked: who ended them was killed."""
@@ -222,48 +261,36 @@ class Cases:
         with self._database.reading() as session:
             return [TaskId(task) for task in session.scalars(query)]
 
-    def spend(self, session: Session, approval: Approval) -> None:
-        """Use an approval, inside the transaction that records the intent of its call.
-
-        The same step may come again after a crash; no other ever can.
-
-        Raises:
-            Refused: it was not approved, is used, or was given for another call.
-        """
-        row = session.get(CaseRow, approval.case, with_for_update=True)
-        wanted = canonical_json(
-            {
-                "tool": approval.tool,
-                "version": approval.version,
-                "arguments": dict(approval.arguments),
-            }
-        )
-        if row is None or row.epoch != self._epoch or wanted not in {
-            canonical_json(known) for known in _approved_calls(row)
-        }:  # fmt: skip
-            raise Refused(f"question #{approval.case} does not approve this call")
-        if row.used_by not in {None, approval.step}:
-            raise Refused(f"the approval of question #{approval.case} was used before")
-        row.used_by = approval.step
-
     # -- inside
+
+    def _case(self, session: Session, row: CaseRow) -> Case:
+        return self._read(session, [row])[0]
 
     def _found(self, query: Select[tuple[CaseRow]]) -> list[Case]:
         with self._database.reading() as session:
-            return [case_of(row) for row in session.scalars(query)]
+            return self._read(session, session.scalars(query).all())
 
-    def _standing(self, question: Question) -> Case | None:
-        if question.call is None or question.kind != "approval":
-            return None
-        asked = canonical_json(question.call)
-        for case in self._found(
-            select(CaseRow).where(CaseRow.task == question.task, CaseRow.used_by.is_(None))
-        ):
-            with self._database.reading() as session:
-                row = session.get_one(CaseRow, case.id)
-                if _approved_calls(row) and canonical_json(row.question["call"]) == asked:
-                    return case
-        return None
+    def _read(self, session: Session, rows: Sequence[CaseRow]) -> list[Case]:
+        """Read cases with what was said about them; two queries, however many they are."""
+        spoken = [row.id for row in rows if row.status == "in_progress" or row.verdict]
+        votes: dict[int, list[VoteRow]] = defaultdict(list)
+        wanted = select(VoteRow).where(VoteRow.case.in_(spoken)).order_by(VoteRow.at)
+        for vote in session.scalars(wanted) if spoken else ():
+            votes[vote.case].append(vote)
+        single = self._reviewers.single_user(session)
+        return [case_of(row, votes[row.id], single_user=single) for row in rows]
+
+    def _still_open(self, session: Session, case_id: int) -> CaseRow:
+        row = session.get_one(CaseRow, case_id, with_for_update=True)
+        closed = f"{row.verdict['decision']} by {row.verdict['by']}" if row.verdict else ""
+        if row.due <= self._clock() and not closed:  # the keeper will close it
+            closed = f"nobody answered before {row.due:%Y-%m-%d %H:%M} UTC"
+        if closed:
+            raise Conflict(
+                f"question #{case_id} was closed before: {closed}",
+                f"Look at it with `dryad inbox show {case_id}`.",
+            )
+        return row
 
     def _asked(self, question: Question) -> int | None:
         with self._database.reading() as session:
@@ -274,41 +301,18 @@ class Cases:
             CaseRow.run == question.run,
             CaseRow.member == question.member,
             CaseRow.ordinal == question.ordinal,
-            CaseRow.digest == self.digest(question),
+            CaseRow.digest == question_digest(self._epoch, question),
         )
 
     def _opened(self, question: Question, deadline: timedelta) -> int:
-        wanted, now = self.digest(question), self._clock()
+        needed = needs(self._policies.current(question.tenant), question)
         with self._database.transaction() as session:
             lock(session, f"case:{question.run}")
             found = session.scalar(self._same(question))
             if found is not None:
                 return found
-            row = CaseRow(
-                tenant=question.tenant,
-                task=question.task,
-                run=question.run,
-                member=question.member,
-                ordinal=question.ordinal,
-                digest=wanted,
-                epoch=self._epoch,
-                kind=question.kind,
-                tier=question.tier,
-                question={
-                    "title": question.title,
-                    "why": question.why,
-                    "action": question.action,
-                    "call": question.call,
-                    "origin": question.origin,
-                    "limits": question.limits,
-                },
-                requester=question.requester,
-                status="pending",
-                round=0,
-                judged=0,
-                refusal="",
-                created=now,
-                due=now + deadline,
+            row = new_case(
+                question, needed, epoch=self._epoch, now=self._clock(), deadline=deadline
             )
             session.add(row)
             session.flush()
@@ -346,35 +350,14 @@ class Cases:
             except InvalidRequest as refusal:
                 row.refusal = refusal.message
                 return
-            self._close(row, verdict, session)
+            said = Said(verdict, verdicts.claim_of(stored.values), stored.created)
+            row.refusal = self._ballot.cast(session, row, said)
 
     def _expire(self, row: CaseRow, session: Session) -> None:
         silence = f"nobody answered before {row.due:%Y-%m-%d %H:%M} UTC"
         at = self._clock().isoformat()
-        self._close(row, Verdict("reject", silence, "dryad", "deadline", at), session)
-        row.status = "expired"
-
-    def _close(self, row: CaseRow, verdict: Verdict, session: Session) -> None:
-        row.verdict, row.status, row.closed = verdict.to_json(), "resolved", self._clock()
-        row.refusal = ""
-        self._audit_closed(row, session)
-
-    def _audit_closed(self, row: CaseRow, session: Session) -> None:
-        verdict = row.verdict or {}
-        self._audit.append(
-            TenantId(row.tenant),
-            "question_closed",
-            actor=str(verdict["by"]),
-            subject=row.task,
-            data={
-                "case": row.id,
-                "decision": verdict["decision"],
-                "reason": verdict["reason"],
-                "via": verdict["via"],
-                "digest": row.digest,
-            },
-            session=session,
-        )
+        verdict = Verdict("reject", silence, "dryad", "deadline", at)
+        self._ballot.close(session, row, verdict, status="expired")
 
     @staticmethod
     def _visible(session: Session, tenant: TenantId, case_id: int) -> CaseRow:
@@ -388,13 +371,3 @@ class Cases:
         with self._database.reading() as session:
             query = select(func.count()).select_from(CaseRow).where(CaseRow.status.in_(OPEN))
             return session.execute(query).scalar_one()
-
-
-def _approved_calls(row: CaseRow) -> list[dict[str, Any]]:
-    """Return the calls a person allowed by this case, exactly as they may be made."""
-    verdict, call = row.verdict or {}, row.question.get("call")
-    if call is None or verdict.get("decision") not in {"approve", "edit"}:
-        return []
-    if verdict["decision"] == "edit":
-        return [{**call, "arguments": verdict["edited_arguments"]}]
-    return [call]

@@ -1,18 +1,24 @@
 """A question to a person and the case it becomes: what they hold, no behaviour."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from dryad.foundation.database.models import CaseRow
+from dryad.foundation.approval_rules import PLAN
+from dryad.foundation.database.models import CaseRow, VoteRow
 from dryad.foundation.ids import RunId, TaskId, TenantId
-from dryad.foundation.tools import Tier
+from dryad.foundation.tool_rules import Tier, at_least
 from dryad.orchestration.review import verdicts
-from dryad.orchestration.review.brief import brief
+from dryad.orchestration.review.brief import brief, review
+from dryad.orchestration.review.reviewers import Proof
 from dryad.orchestration.review.verdicts import Verdict
 
 Kind = Literal["approval", "guidance", "clarification", "escalation"]
+DECISION_CODE_FROM = "external"
+"""Answers in a form lie in clear on the server: from this tier upward a form takes no code but the
+one that is good for exactly this answer."""
+
 OPEN = ("pending", "in_progress")
 """Statuses in which a case still takes an answer."""
 
@@ -40,6 +46,22 @@ class Question:
     origin: str = ""
     limits: str = "Only what is written above was looked at."
     policy_version: int = 0
+    agent: str = ""
+    """The agent that would act, for the policy's rules; '' for a plan."""
+    acts: str = PLAN
+    """The kind of action, for the policy's rules; see `approval_rules.Act`."""
+    asked: int = 0
+    """How often a yes to the same call lapsed before it was used."""
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What one reviewer said so far."""
+
+    approver: str
+    decision: str
+    reason: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -57,6 +79,12 @@ class Case:
     brief: str
     words: tuple[verdicts.Word, ...]
     """The decisions this case takes."""
+    proof: Proof
+    """What a form has to hold to be believed."""
+    needs: Mapping[str, Any]
+    """`{approvers, role, why, raised}`: what the policy wanted when it was asked."""
+    votes: tuple[Vote, ...]
+    """What reviewers said so far, oldest first."""
     title: str
     requester: str
     created: datetime
@@ -67,6 +95,13 @@ class Case:
     def key(self) -> str:
         """Key of the form that is open in this round; no key is asked twice."""
         return form_key(self.id, self.round)
+
+    @property
+    def form_words(self) -> tuple[verdicts.Word, ...]:
+        """The decisions its form takes: what is risky is edited elsewhere."""
+        if self.proof == "decision":
+            return tuple(word for word in self.words if word != "edit")
+        return self.words
 
     @property
     def allows(self) -> bool:
@@ -86,6 +121,7 @@ class Case:
             "requester": self.requester,
             "created": self.created.isoformat(),
             "due": self.due.isoformat(),
+            "needs": dict(self.needs),
             "verdict": self.verdict.to_json() if self.verdict else None,
             "brief": self.brief,
         }
@@ -122,8 +158,10 @@ def form_key(case_id: int, asked: int) -> str:
     return f"q{case_id}-{asked}"
 
 
-def case_of(row: CaseRow) -> Case:
-    """Read a case from its row."""
+def case_of(row: CaseRow, votes: Sequence[VoteRow] = (), *, single_user: bool) -> Case:
+    """Read a case from its row and what was said about it so far."""
+    said = tuple(Vote(vote.approver, vote.decision, vote.reason, vote.at) for vote in votes)
+    proof = proof_of(row.tier, single_user=single_user)
     return Case(
         id=row.id,
         tenant=TenantId(row.tenant),
@@ -141,14 +179,26 @@ def case_of(row: CaseRow) -> Case:
             due=row.due,
             requester=row.requester,
             refusal=row.refusal,
+            edited=row.edited,
+            review=review(row.needs, [(v.approver, v.decision, v.reason) for v in said], proof),
         ),
         words=verdicts.words(editable=editable(row)),
+        proof=proof,
+        needs=row.needs,
+        votes=said,
         title=row.question["title"],
         requester=row.requester,
         created=row.created,
         due=row.due,
         verdict=Verdict(**row.verdict) if row.verdict else None,
     )
+
+
+def proof_of(tier: str, *, single_user: bool) -> Proof:
+    """Return what a form has to hold to be believed."""
+    if single_user:
+        return "none"
+    return "decision" if at_least(tier, DECISION_CODE_FROM) else "one-time"
 
 
 def editable(row: CaseRow) -> bool:

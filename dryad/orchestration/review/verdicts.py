@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 from dryad.foundation.errors import InvalidRequest
+from dryad.orchestration.review.reviewers import Claim
 
 Word = Literal["approve", "reject", "edit", "reply"]
 WORDS: tuple[Word, ...] = ("approve", "reject", "edit", "reply")
@@ -32,6 +33,8 @@ class Verdict:
     at: str
     reply: str = ""
     edited_arguments: dict[str, Any] | None = None
+    verified: bool = False
+    """Whether it is known that it was them."""
 
     @property
     def allows(self) -> bool:
@@ -59,8 +62,7 @@ def from_form(case: int, values: Mapping[str, Any], *, editable: bool, at: datet
     word, _, number = str(values.get("decision", "")).partition(" #")
     if number != str(case):
         raise InvalidRequest(f"the answer was not given to question #{case}")
-    approver = str(values.get("approver", "")).strip()
-    if approver == WAKE_APPROVER:
+    if claim_of(values).approver == WAKE_APPROVER:
         raise InvalidRequest("the run was only woken, nobody answered")
     return checked(
         word,
@@ -68,9 +70,16 @@ def from_form(case: int, values: Mapping[str, Any], *, editable: bool, at: datet
         reply=values.get("reply") or "",
         edited_arguments=values.get("edited_arguments") or None,
         editable=editable,
-        by=f"{approver} (unverified)" if approver else "ui:unverified",
         via="ui",
         at=at,
+    )
+
+
+def claim_of(values: Mapping[str, Any]) -> Claim:
+    """Read who says to have filled in the form."""
+    return Claim(
+        approver=str(values.get("approver") or "").strip()[:64],
+        code=str(values.get("code") or "").strip()[:64],
     )
 
 
@@ -81,11 +90,10 @@ def checked(
     reply: object,
     edited_arguments: object,
     editable: bool,
-    by: str,
     via: Literal["ui", "api"],
     at: datetime,
 ) -> Verdict:
-    """Build a verdict from what somebody sent, or say what it lacks.
+    """Build a verdict, with nobody's name yet, from what somebody sent, or say what it lacks.
 
     Raises:
         InvalidRequest: unknown decision, no reason, a reply without text, an edit without object.
@@ -107,7 +115,7 @@ def checked(
     return Verdict(
         decision=word,
         reason=reason.strip(),
-        by=by,
+        by="",
         via=via,
         at=at.isoformat(),
         reply=reply.strip(),

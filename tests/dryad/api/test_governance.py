@@ -24,6 +24,21 @@ def test_a_policy_counts_from_its_version_on(
     assert [one["version"] for one in acme.get("/api/v1/policies").json()["items"]] == [1, 0]
 
 
+def test_a_policy_is_tried_before_it_is_set(acme: httpx.Client):
+    rules = [{"tools": ["pay"], "need": "two", "role": "treasurer"}]
+    pay, other = {"tier": "external", "tool": "pay"}, {"tier": "read", "tool": "look"}
+
+    def tried(act: dict[str, str], **more: object) -> dict[str, object]:
+        return acme.post("/api/v1/policies/test", json=act | more).raise_for_status().json()
+
+    wanted = tried(pay, document={"rules": rules})
+    assert (wanted["need"], wanted["approvers"], wanted["role"]) == ("two", 2, "treasurer")
+    assert tried(other, document={"rules": rules})["need"] == "refuse"
+    assert tried(pay)["need"] == "one"
+    acme.put("/api/v1/policies/current", json={"rules": rules}).raise_for_status()
+    assert tried(pay)["need"] == "two"
+
+
 def test_a_stop_holds_for_its_tenant_and_only_operators_stop_everybody(
     acme: httpx.Client, globex: httpx.Client, operator: httpx.Client
 ):

@@ -288,6 +288,9 @@ def test_a_policy_is_set_and_compared(dryad: Dryad):
     assert {one["field"] for one in changed} == {"approval_tier", "escalate_above"}
     fails(dryad("policies", "set", "approval_tier=never"), 2, "approval_tier")
     fails(dryad("policies", "set", "nonsense"), 2, "cannot be read")
+    tried = dryad("policies", "test", "--tier", "read", "--tool", "notify", "--json")
+    assert data(tried) | {"why": ""} == {"need": "one", "approvers": 1, "role": "", "why": ""}
+    fails(dryad("policies", "test", "--tier", "harmless"), 2, "tier")
     assert len(json.loads(dryad("policies", "show", "--all", "--json").stdout)) == 2
 
 

@@ -28,14 +28,16 @@ from dryad.execution.episodes import (
 from dryad.execution.memories import Document, Shelved
 from dryad.execution.models.language import Language
 from dryad.execution.models.providers import ModelChoice, Models
-from dryad.execution.steps import Approval, RunSteps
+from dryad.execution.steps import Approval, Lapsed, RunSteps
 from dryad.execution.toolbox import Errand, GrantedTools, Toolbox
+from dryad.foundation.approval_rules import Act, Requirement
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import TenantRow
 from dryad.foundation.errors import Refused
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.foundation.journal import Journal
-from dryad.foundation.tools import Tools
+from dryad.foundation.policies import PolicyDocument
+from dryad.foundation.tools import Tier, Tools
 from tests.web import Server, accept, serve
 
 ACME = TenantId("acme")
@@ -105,7 +107,13 @@ async def run_here(code: str, files: Mapping[str, bytes], /) -> Ran:
 
 @dataclass
 class Policy:
-    approval_tier: str = "external"
+    """A policy whose tier a test changes as it goes."""
+
+    approval_tier: Tier = "external"
+    version: int = 0
+
+    def judge(self, act: Act) -> Requirement:
+        return PolicyDocument(approval_tier=self.approval_tier).judge(act)
 
 
 @dataclass
@@ -113,8 +121,11 @@ class Spent:
     """Approvals that were used; a second use of one is refused."""
 
     approvals: dict[int, Approval] = field(default_factory=dict)
+    lapsed: set[int] = field(default_factory=set)
 
     def __call__(self, session: Session, approval: Approval) -> None:
+        if approval.case in self.lapsed:
+            raise Lapsed("too old")
         if approval.case in self.approvals:
             raise Refused(f"case {approval.case} was used")
         self.approvals[approval.case] = approval

@@ -191,3 +191,37 @@ async def test_a_receiver_that_does_not_confirm_leaves_a_doubt_for_a_person(desk
         assert isinstance(left, Done)
         assert "Nobody knows whether this happened" in told(provider)[0]
         assert len(outside.received) == 1
+
+
+async def test_a_yes_that_lapsed_is_asked_for_again_and_nothing_happens_meanwhile(
+    desk: Desk, outside: Server
+):
+    desk.spent.lapsed |= {1, 2}
+    with serve(scripted([("notify", LETTER)], "Sent.")) as provider:
+        model = talking_to(provider.url)
+        asks = await asked(desk, model)
+        for case in (1, 2):
+            asks = await go(
+                desk, model, after(asks, Verdict("approve", case=case), number=case + 1)
+            )
+            assert isinstance(asks, Asks)
+            assert [(q.kind, q.asked, q.ordinal) for q in asks.questions] == [("approval", case, 1)]
+        assert outside.received == []
+        done = await go(desk, model, after(asks, Verdict("approve", case=3), number=4))
+    assert isinstance(done, Done)
+    assert len(outside.received) == 1
+    assert list(desk.spent.approvals) == [3]
+
+
+async def test_a_yes_under_the_policy_of_before_is_asked_for_again(desk: Desk, outside: Server):
+    with serve(scripted([("notify", LETTER)], "Sent.")) as provider:
+        model = talking_to(provider.url)
+        asks = await asked(desk, model)
+        desk.policy.version = 1
+        again = await go(desk, model, after(asks, Verdict("approve", case=1)))
+        assert isinstance(again, Asks)
+        assert [question.policy_version for question in again.questions] == [1]
+        assert outside.received == []
+        await go(desk, model, after(again, Verdict("approve", case=2), number=3))
+    assert desk.spent.approvals[2].policy_version == 1
+    assert desk.spent.approvals[2].run == "run-1"

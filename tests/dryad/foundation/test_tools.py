@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from dryad.foundation.approval_rules import Act, Requirement
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import TenantRow
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import TenantId
-from dryad.foundation.tools import Permit, Tools, ToolSpec
+from dryad.foundation.policies import PolicyDocument
+from dryad.foundation.tools import Permit, Tier, Tools, ToolSpec
 
 ACME, GLOBEX = TenantId("acme"), TenantId("globex")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,7 +36,13 @@ PAY = ToolSpec(
 
 @dataclass
 class Policy:
-    approval_tier: str = "external"
+    """A policy whose tier a test changes as it goes."""
+
+    approval_tier: Tier = "external"
+    version: int = 0
+
+    def judge(self, act: Act) -> Requirement:
+        return PolicyDocument(approval_tier=self.approval_tier).judge(act)
 
 
 @dataclass
@@ -258,3 +266,30 @@ def test_granting_twice_replaces_and_provisioning_twice_changes_nothing(tools: T
         tools.grant(ACME, "clerk", "unknown")
     with pytest.raises(InvalidRequest, match="past"):
         tools.grant(ACME, "clerk", "pay", expires=NOW)
+
+
+def test_what_the_policys_rules_do_not_allow_is_refused_by_the_kind_of_action(tools: Tools):
+    tools.register(ACME, PAY)
+    tools.grant(ACME, "clerk", "pay")
+    tools.configure(ACME, "pay", "1", {"action": "financial_transaction"})
+    rules = PolicyDocument.model_validate(
+        {"rules": [{"actions": ["financial_transaction"], "need": "two"}]}
+    )
+    permit = ask(tools, policy=Versioned(rules))
+    assert (permit.needs_approval, permit.policy_version) == (True, 4)
+    tools.configure(ACME, "pay", "1", {})
+    with pytest.raises(Refused, match="no rule"):
+        ask(tools, policy=Versioned(rules))
+    with pytest.raises(InvalidRequest, match=r"config\.action"):
+        tools.configure(ACME, "pay", "1", {"action": "Pay!"})
+
+
+@dataclass
+class Versioned:
+    """A document in force as version 4."""
+
+    document: PolicyDocument
+    version: int = 4
+
+    def judge(self, act: Act) -> Requirement:
+        return self.document.judge(act)

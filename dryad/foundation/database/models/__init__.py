@@ -19,7 +19,14 @@ from dryad.foundation.database.models.foundation import (
     TenantRow,
     ToolRow,
 )
-from dryad.foundation.database.models.memory import DocumentRow, PassageRow, RecentRow, ShelfRow
+from dryad.foundation.database.models.memory import (
+    DocumentRow,
+    MirrorRow,
+    OutboxRow,
+    PassageRow,
+    RecentRow,
+    ShelfRow,
+)
 from dryad.foundation.database.models.orchestration import (
     TASK_STATUSES,
     CaseRow,
@@ -27,7 +34,9 @@ from dryad.foundation.database.models.orchestration import (
     ForceMemberRow,
     ForceMessageRow,
     ForceRow,
+    ReviewerRow,
     TaskRow,
+    VoteRow,
 )
 
 __all__ = [
@@ -46,13 +55,17 @@ __all__ = [
     "HealthRow",
     "InstallationRow",
     "LeaseRow",
+    "MirrorRow",
+    "OutboxRow",
     "PassageRow",
     "PolicyRow",
     "RecentRow",
+    "ReviewerRow",
     "ShelfRow",
     "StepRow",
     "StopRow",
     "TaskRow",
     "TenantRow",
     "ToolRow",
+    "VoteRow",
 ]

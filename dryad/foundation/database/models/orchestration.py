@@ -98,6 +98,11 @@ class CaseRow(Base):
     tier: Mapped[str] = mapped_column(String(16))
     question: Mapped[dict[str, Any]]
     """`{title, why, action, call, origin, limits}`: what the brief is made from."""
+    policy_version: Mapped[int]
+    needs: Mapped[dict[str, Any]]
+    """`{approvers, role, why, raised}`: what the policy wanted when it was asked."""
+    edited: Mapped[dict[str, Any] | None]
+    """Arguments a reviewer put in place of those asked about; the next ones decide on these."""
     requester: Mapped[str]
     status: Mapped[str] = mapped_column(String(16))
     round: Mapped[int]
@@ -110,11 +115,61 @@ class CaseRow(Base):
     """Why the last answer was not accepted; shown in the next round."""
     used_by: Mapped[str | None]
     """The step that spent the approval; at most one ever does."""
+    valid_until: Mapped[datetime | None]
+    """An approval not used by then is asked for again."""
+    seal: Mapped[str | None] = mapped_column(String(64))
+    """Keyed code of exactly the call that was allowed; without it nothing is."""
     woken: Mapped[datetime | None]
     """When the waiting run was seen to have gone on."""
     created: Mapped[datetime]
     due: Mapped[datetime]
     closed: Mapped[datetime | None]
+
+
+class VoteRow(Base):
+    """What one reviewer said about a case, once for each version of what would happen."""
+
+    __tablename__ = "votes"
+    __table_args__ = (one_of("decision", "approve", "reject", "edit", "reply"),)
+
+    case: Mapped[int] = mapped_column(
+        Serial, ForeignKey("cases.id"), primary_key=True, autoincrement=False
+    )
+    approver: Mapped[str] = mapped_column(String(200), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """Of exactly what was decided on, with the edited arguments."""
+    decision: Mapped[str] = mapped_column(String(8))
+    reason: Mapped[str]
+    via: Mapped[str] = mapped_column(String(8))
+    proof: Mapped[str] = mapped_column(String(16))
+    """How it is known who it was: `one-time`, `decision`, or `none` in single-user mode."""
+    at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ReviewerRow(Base):
+    """A person who may answer: known by a code that only their own device makes."""
+
+    __tablename__ = "reviewers"
+    __table_args__ = (one_of("status", "active", "suspended"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str]
+    roles: Mapped[list[Any]]
+    tenants: Mapped[list[Any]]
+    """Ids of the tenants whose questions they may answer; `["*"]`: all."""
+    keys: Mapped[list[Any]]
+    """Ids of the API keys this person works with: who asked with one never approves it."""
+    seed: Mapped[bytes]
+    """The seed of the codes, sealed with the review secret and bound to the id."""
+    last_step: Mapped[int] = mapped_column(BigInteger)
+    """The newest time step whose code was used: none is good twice."""
+    failures: Mapped[int]
+    """Wrong codes since the last right one."""
+    wait_until: Mapped[datetime | None]
+    """Until then no code of theirs is looked at."""
+    status: Mapped[str] = mapped_column(String(16))
+    created_by: Mapped[str]
+    created: Mapped[datetime]
 
 
 class ForceRow(Base):

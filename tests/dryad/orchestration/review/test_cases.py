@@ -1,94 +1,14 @@
 """A question is asked once, answered once, used once, and closed by silence."""
 
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from dryad.execution.steps import Approval
-from dryad.foundation.audit import Audit
-from dryad.foundation.database import Database
-from dryad.foundation.database.models import TaskRow
+from dryad.execution.steps import Approval, Lapsed
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
-from dryad.foundation.ids import RunId, TaskId, TenantId
-from dryad.foundation.tenants import Tenants
-from dryad.orchestration.review.cases import Cases
-from dryad.orchestration.review.questions import Question
-
-ACME, GLOBEX = TenantId("acme"), TenantId("globex")
-CALL = {"tool": "notify", "version": "1", "arguments": {"to": "ops", "message": "hello"}}
-
-
-@dataclass(frozen=True)
-class Sent:
-    values: dict[str, Any]
-    created: datetime
-
-
-@dataclass
-class Forms:
-    """The forms somebody filled in, as the server keeps them."""
-
-    sent: dict[str, Sent] = field(default_factory=dict)
-
-    def stored_answer(self, run: RunId, key: str) -> Sent | None:
-        return self.sent.get(f"{run}/{key}")
-
-
-class World:
-    """A ledger with one task, a clock that is moved by hand, and the forms people sent."""
-
-    def __init__(self, database: Database, directory: Path) -> None:
-        self.now = datetime(2026, 5, 1, 12, tzinfo=UTC)
-        self.database, self.forms = database, Forms()
-        clock = lambda: self.now  # noqa: E731
-        tenants = Tenants(database, clock=clock)
-        tenants.create(ACME, "Acme")
-        tenants.create(GLOBEX, "Globex")
-        with database.transaction() as session:
-            session.add(
-                TaskRow(
-                    id="task_1", tenant=ACME, text="x", context={}, agent="", budget={},
-                    requester="key:k", idempotency_key="k", request_digest="d", status="running",
-                    reason="", created=self.now, updated=self.now,
-                )
-            )  # fmt: skip
-        self.audit = Audit(database, b"k" * 32, directory / "anchor", clock=clock)
-        self.cases = self.of_epoch("epoch-1")
-
-    def of_epoch(self, epoch: str) -> Cases:
-        return Cases(self.database, self.audit, self.forms, epoch=epoch, clock=lambda: self.now)
-
-    def fill_in(self, key: str, **values: Any) -> None:
-        """Send the form `key` of the run, as the Prefect UI would."""
-        fields = {"reason": "looks right", "reply": "", "approver": "", **values}
-        self.forms.sent[f"run-1/{key}"] = Sent(fields, self.now)
-
-    def events(self) -> list[str]:
-        return [row["event"] for row in self.audit.export(ACME)]
-
-
-@pytest.fixture
-def world(database: Database, tmp_path: Path) -> World:
-    return World(database, tmp_path)
-
-
-QUESTION = Question(
-    tenant=ACME,
-    task=TaskId("task_1"),
-    run=RunId("run-1"),
-    member="messenger-1",
-    ordinal=1,
-    kind="approval",
-    tier="external",
-    requester="key:k",
-    title="May this be sent?",
-    why="policy asks from tier external upward",
-    action="notify 1",
-    call=CALL,
-)
+from tests.dryad.orchestration.review.conftest import ACME, BOB, CALL, GLOBEX, QUESTION, World
 
 
 def test_each_pass_without_a_verdict_asks_under_a_new_key(world: World):
@@ -105,7 +25,7 @@ def test_the_answer_in_the_form_becomes_the_verdict_once(world: World):
     assert settled.verdict is not None
     assert (settled.verdict.decision, settled.verdict.by) == ("approve", "ada (unverified)")
     with pytest.raises(Conflict, match="closed before"):
-        world.cases.answer(ACME, case.id, decision="reject", reason="no", by="key:b")
+        world.cases.answer(ACME, case.id, decision="reject", reason="no", by=BOB)
     assert world.events().count("question_closed") == 1
 
 
@@ -157,14 +77,14 @@ def test_an_answer_after_the_deadline_is_too_late(world: World):
     settled = world.cases.settle(QUESTION)
     assert settled.status == "expired"
     with pytest.raises(Conflict):
-        world.cases.answer(ACME, case.id, decision="approve", reason="late", by="key:b")
+        world.cases.answer(ACME, case.id, decision="approve", reason="late", by=BOB)
 
 
 def test_a_form_sent_first_beats_the_command_line(world: World):
     case = world.cases.settle(QUESTION)
     world.fill_in(case.key, decision=f"reject #{case.id}")
     with pytest.raises(Conflict, match="reject by ui:unverified"):
-        world.cases.answer(ACME, case.id, decision="approve", reason="yes", by="key:b")
+        world.cases.answer(ACME, case.id, decision="approve", reason="yes", by=BOB)
 
 
 def test_another_tenant_finds_no_case(world: World):
@@ -172,7 +92,7 @@ def test_another_tenant_finds_no_case(world: World):
     assert world.cases.open(GLOBEX) == []
     for probe in (
         lambda: world.cases.get(GLOBEX, case.id),
-        lambda: world.cases.answer(GLOBEX, case.id, decision="approve", reason="x", by="key:b"),
+        lambda: world.cases.answer(GLOBEX, case.id, decision="approve", reason="x", by=BOB),
     ):
         with pytest.raises(NotFound):
             probe()
@@ -181,14 +101,14 @@ def test_another_tenant_finds_no_case(world: World):
 
 def spend(world: World, case: int, call: dict[str, Any], step: str) -> None:
     with world.database.transaction() as session:
-        world.cases.spend(session, Approval(case, step, **call))
+        world.cases.spend(session, Approval(case, step, **call, run="run-1"))
 
 
 def test_an_approval_is_good_for_exactly_one_exact_call(world: World):
     case = world.cases.settle(QUESTION)
     with pytest.raises(Refused):
         spend(world, case.id, CALL, "s1")
-    world.cases.answer(ACME, case.id, decision="approve", reason="fine", by="key:b")
+    world.cases.answer(ACME, case.id, decision="approve", reason="fine", by=BOB)
     other = {**CALL, "arguments": {"to": "ops", "message": "hullo"}}
     with pytest.raises(Refused, match="does not approve"):
         spend(world, case.id, other, "s1")
@@ -202,7 +122,7 @@ def test_an_edit_approves_the_edited_call_and_no_other(world: World):
     case = world.cases.settle(QUESTION)
     edited = {"to": "ops", "message": "goodbye"}
     world.cases.answer(
-        ACME, case.id, decision="edit", reason="softer", by="key:b", edited_arguments=edited
+        ACME, case.id, decision="edit", reason="softer", by=BOB, edited_arguments=edited
     )
     with pytest.raises(Refused):
         spend(world, case.id, CALL, "s1")
@@ -212,16 +132,16 @@ def test_an_edit_approves_the_edited_call_and_no_other(world: World):
 @pytest.mark.parametrize("decision", ["reject", "reply"])
 def test_neither_no_nor_a_reply_allows_anything(world: World, decision: str):
     case = world.cases.settle(QUESTION)
-    world.cases.answer(ACME, case.id, decision=decision, reason="no", reply="ask Bob", by="key:b")
+    world.cases.answer(ACME, case.id, decision=decision, reason="no", reply="ask Bob", by=BOB)
     with pytest.raises(Refused):
         spend(world, case.id, CALL, "s1")
 
 
 def test_a_restored_installation_honours_no_old_approval(world: World):
     case = world.cases.settle(QUESTION)
-    world.cases.answer(ACME, case.id, decision="approve", reason="fine", by="key:b")
+    world.cases.answer(ACME, case.id, decision="approve", reason="fine", by=BOB)
     with world.database.transaction() as session, pytest.raises(Refused):
-        world.of_epoch("epoch-2").spend(session, Approval(case.id, "s1", **CALL))
+        world.of_epoch("epoch-2").spend(session, Approval(case.id, "s1", **CALL, run="run-1"))
 
 
 def test_changed_arguments_are_another_question(world: World):
@@ -235,14 +155,14 @@ def test_a_plan_cannot_be_edited(world: World):
     assert "edit" not in case.words
     with pytest.raises(InvalidRequest, match="one of approve, reject, reply"):
         world.cases.answer(
-            ACME, case.id, decision="edit", reason="x", by="key:b", edited_arguments={"a": 1}
+            ACME, case.id, decision="edit", reason="x", by=BOB, edited_arguments={"a": 1}
         )
 
 
 def test_a_run_is_woken_until_it_was_seen_to_go_on(world: World):
     case = world.cases.settle(QUESTION)
     assert world.cases.awaiting_wake() == []
-    world.cases.answer(ACME, case.id, decision="approve", reason="fine", by="key:b")
+    world.cases.answer(ACME, case.id, decision="approve", reason="fine", by=BOB)
     assert [c.id for c in world.cases.awaiting_wake()] == [case.id]
     world.cases.settle(QUESTION)
     assert world.cases.awaiting_wake() == []
@@ -252,9 +172,39 @@ def test_a_call_approved_with_its_plan_is_not_asked_again_until_it_was_made(worl
     plan = replace(QUESTION, member="decision-engine", action="the plan")
     approved = world.cases.settle(plan)
     assert world.cases.settle(replace(QUESTION, call={**CALL, "version": "2"})).verdict is None
-    world.cases.answer(ACME, approved.id, decision="approve", reason="fine", by="key:b")
+    world.cases.answer(ACME, approved.id, decision="approve", reason="fine", by=BOB)
     assert world.cases.settle(QUESTION).id == approved.id
     spend(world, approved.id, CALL, "s1")
     again = world.cases.settle(replace(QUESTION, ordinal=2))
     assert again.id != approved.id
     assert again.verdict is None
+
+
+def test_a_yes_is_asked_for_again_when_it_was_not_used_in_time(world: World):
+    case = world.cases.settle(QUESTION)
+    world.cases.answer(ACME, case.id, decision="approve", reason="fine", by=BOB)
+    world.now += timedelta(hours=24)
+    with pytest.raises(Lapsed, match="in time"):
+        spend(world, case.id, CALL, "s1")
+    again = world.cases.settle(replace(QUESTION, asked=1))
+    assert again.id != case.id
+    world.cases.answer(ACME, again.id, decision="approve", reason="still", by=BOB)
+    spend(world, again.id, CALL, "s1")
+    world.now += timedelta(hours=48)
+    spend(world, again.id, CALL, "s1")  # it was used in time; this is the same step again
+
+
+def test_a_yes_under_another_policy_is_asked_for_again(world: World):
+    case = world.cases.settle(replace(QUESTION, policy_version=3))
+    world.cases.answer(ACME, case.id, decision="approve", reason="fine", by=BOB)
+    approval = Approval(case.id, "s1", **CALL, run="run-1", policy_version=4)
+    with world.database.transaction() as session, pytest.raises(Lapsed, match="policy 3"):
+        world.cases.spend(session, approval)
+    assert world.cases.settle(replace(QUESTION, policy_version=4)).id != case.id
+
+
+def test_an_approval_of_another_run_is_none(world: World):
+    case = world.cases.settle(QUESTION)
+    world.cases.answer(ACME, case.id, decision="approve", reason="fine", by=BOB)
+    with world.database.transaction() as session, pytest.raises(Refused):
+        world.cases.spend(session, Approval(case.id, "s1", **CALL, run="run-2"))
