@@ -46,6 +46,9 @@ from dryad.memory.librarian import Librarian
 from dryad.memory.minilm import MiniLM
 from dryad.memory.mirroring.index import IndexCopy
 from dryad.memory.mirroring.recent import RecentCopy
+from dryad.memory.recollection import recollection_problems
+from dryad.operations.backups.installed import backups_of
+from dryad.operations.backups.sets import Backups
 from dryad.operations.health import Health
 from dryad.orchestration.decisions import Decisions
 from dryad.orchestration.endings import Endings
@@ -361,6 +364,11 @@ class Services:
         )
 
     # -- operations
+
+    @cached_property
+    def backups(self) -> Backups:
+        """What is kept of the installation."""
+        return backups_of(self.settings, proofs=[recollection_problems], clock=self.clock)
 
     @cached_property
     def health(self) -> Health:

@@ -1,12 +1,13 @@
 """Encryption as https://age-encryption.org does it, through the one library that we use for it."""
 
 import io
-from importlib import import_module
 from typing import Any, Protocol
+
+import pyrage  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from dryad.foundation.errors import Corrupt
 
-_pyrage: Any = import_module("pyrage")  # it has no type annotations
+_pyrage: Any = pyrage
 
 
 class Source(Protocol):
