@@ -10,8 +10,9 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
 from dryad.foundation.ids import RunId, TaskId, TenantId
+from dryad.orchestration.critic import Checked, Critique
 from dryad.orchestration.decision import Decision, Seat, sole_agent
-from dryad.orchestration.evidence import Rung, doubts
+from dryad.orchestration.evidence import doubts
 from dryad.orchestration.findings import Finding
 from dryad.orchestration.report import report
 from dryad.orchestration.requests import Request
@@ -96,8 +97,20 @@ async def _tag(tenant: TenantId, task: TaskId, *, waiting: bool = False) -> None
         )
 
 
+@step("criticise")
+def criticise(task: Task, decision: Decision, findings: list[Finding]) -> Critique:
+    """Let a model object to what members found; see `HybridOrchestrator.criticise`."""
+    return services().orchestrator.criticise(task, decision, findings)
+
+
 @step("assemble")
-def assemble(task: Task, decision: Decision, joining: list[Seat], doubted: list[Finding]) -> str:
+def assemble(
+    task: Task,
+    decision: Decision,
+    joining: list[Seat],
+    doubted: list[Finding],
+    critique: Critique,
+) -> str:
     """Seat members of a task force, and tell those in doubt why; return the force's id."""
     forces = services().forces
     named = roles(decision)
@@ -107,21 +120,23 @@ def assemble(task: Task, decision: Decision, joining: list[Seat], doubted: list[
     for finding in doubted:
         member = finding.seat.member
         forces.say(task.id, member, "proposal", {"text": finding.text}, turn="end")
-        critique = {"of": member, "doubts": list(doubts(finding))}
-        forces.say(task.id, COORDINATOR, "critique", critique, turn=member)
+        said: dict[str, Any] = {"of": member, "doubts": list(doubts(finding))}
+        if objections := critique.objections.get(member):
+            said |= {"objections": list(objections), "by": critique.by}
+        forces.say(task.id, COORDINATOR, "critique", said, turn=member)
     return force
 
 
 @step("conclude")
-def conclude(task: Task, findings: list[Finding], ladder: list[Rung]) -> Task:
+def conclude(task: Task, findings: list[Finding], checked: Checked) -> Task:
     """Write down the answer, once; see `Endings.conclude`."""
-    return services().endings.conclude(task, findings, ladder)
+    return services().endings.conclude(task, findings, checked)
 
 
 @step("judge")
-def judge(task: Task, case: Case, findings: list[Finding], ladder: list[Rung]) -> Task:
+def judge(task: Task, case: Case, findings: list[Finding], checked: Checked) -> Task:
     """End a task that a person did not allow to go on; see `Endings.judge`."""
-    return services().endings.judge(task, case, findings, ladder)
+    return services().endings.judge(task, case, findings, checked)
 
 
 @step("fail")

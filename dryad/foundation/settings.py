@@ -139,7 +139,14 @@ class Settings(BaseModel):
         True, "False: ignore Redis even when its URL is set", runbook="REDIS_AVAILABLE"
     )
     chroma: str = _setting(
-        "embedded", "embedded | managed (started by `dryad up`) | the URL of a Chroma server"
+        "embedded",
+        "embedded | managed (started by `dryad up`) | the URL of a Chroma server",
+        pattern=r"^(embedded|managed|https?://[^/].*)$",
+    )
+    mirror_timeout: Duration = _setting(
+        timedelta(milliseconds=500),
+        "Longest wait for an answer of Redis; Chroma has ten times as long",
+        gt=timedelta(0),
     )
     embedder: Literal["none", "minilm"] = _setting(
         "none", "minilm: search by meaning as well as by words; needs the extra `embeddings`"
@@ -167,6 +174,9 @@ class Settings(BaseModel):
     anthropic_api_key: OptionalSecret = _setting(None, "Anthropic key", runbook="ANTHROPIC_API_KEY")
     ollama_base_url: str = _setting(
         "http://127.0.0.1:11434", "Ollama server", runbook="OLLAMA_BASE_URL"
+    )
+    critic: bool = _setting(
+        True, "Whether a language model reads, and may object to, what a task force found"
     )
 
     max_body_bytes: int = _setting(8_000_000, "Largest request body the API reads", ge=1_000)
@@ -253,6 +263,20 @@ class Settings(BaseModel):
             return f"sqlite:///{self.home / 'dryad.db'}"
         url = self.database_url.get_secret_value()
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+
+    @property
+    def redis_in_force(self) -> str | None:
+        """Address of the mirror of short-term memory, with its password; None: there is none."""
+        if self.redis_url is None or not self.redis_available:
+            return None
+        return self.redis_url.get_secret_value()
+
+    @property
+    def chroma_url(self) -> str | None:
+        """Address of the mirror of long-term memory; None: there is none."""
+        if self.chroma == "managed":
+            return f"http://127.0.0.1:{self.chroma_port}"
+        return None if self.chroma == "embedded" else self.chroma
 
     @property
     def prefect_url(self) -> str:
