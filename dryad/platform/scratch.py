@@ -29,21 +29,21 @@ def scratch(prefix: str) -> Generator[Path]:
     """
     place = Path(tempfile.gettempdir())
     _sweep(place, prefix)
-    before = os.environ.get("TMPDIR")
     made = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=place))
     with (made / _LOCK).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         # Only now is it where another owner sweeps.
         directory = made.rename(place / made.name.removeprefix("."))
-        os.environ["TMPDIR"] = tempfile.tempdir = str(directory)
+        _use(directory)
         try:
             yield directory
         finally:
-            tempfile.tempdir = None
-            del os.environ["TMPDIR"]
-            if before is not None:
-                os.environ["TMPDIR"] = before
+            _use(place)
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _use(directory: Path) -> None:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(directory)
 
 
 def _sweep(place: Path, prefix: str) -> None:
