@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dryad.cli.backup_restore import restore
 from dryad.cli.local import services
 from dryad.cli.output import (
     Json,
@@ -155,6 +156,9 @@ def export_keys(
     print_text(recovery)
     say(f"{file} holds the keys; the line above opens it and is shown only now")
     say("keep the two apart from each other and from the backup sets")
+
+
+app.command()(restore)
 
 
 def _row(one: "Listed") -> dict[str, Any]:

@@ -3,20 +3,12 @@
 Who can write into the home but does not hold the backup key asks in vain.
 """
 
-from pathlib import Path
-
 import orjson
 
 from dryad.foundation.errors import Corrupt
 from dryad.operations.backups.sets import Backups
 from dryad.operations.backups.targets import sync_directory
-
-_FILE = "request.json"
-
-
-def request_file(home: Path) -> Path:
-    """Where a request lies while nobody has acted on it."""
-    return home / "restores" / _FILE
+from dryad.operations.restores.paths import request_file
 
 
 def request(backups: Backups, restore_id: str) -> None:

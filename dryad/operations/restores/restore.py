@@ -25,10 +25,9 @@ from dryad.operations.restores.marks import (
     mark_ledger,
     mark_prefect,
 )
+from dryad.operations.restores.paths import restores
 from dryad.operations.restores.request import requested
 from dryad.operations.restores.switch import Places, Swap, back, forward, reset_heads
-
-RESTORES = "restores"
 
 log = logs.get_logger("restores")
 
@@ -55,7 +54,7 @@ class Restore:
         self._backups = backups
         self._stores = backups.stores
         self._anchor = anchor
-        self.directory = self._stores.home / RESTORES / restore_id
+        self.directory = restores(self._stores.home) / restore_id
         self.journal = RestoreJournal(self.directory)
 
     @staticmethod
@@ -220,7 +219,9 @@ class Restore:
                 cluster = self._stores.cluster(url)
                 aside = f"{cluster.database[:30]}_before_{self._suffix}"
                 fresh_name = self._fresh_database(cluster)
-                found.append(Swap("database", cluster.database, fresh_name, aside, True, True))
+                live = cluster.database
+                there = places.there("database", live)
+                found.append(Swap("database", live, fresh_name, aside, there, has_fresh=True))
             elif not sources.sqlite_path(url).is_relative_to(home):
                 for end in ("", "-wal", "-shm"):
                     live = sources.sqlite_path(url)
@@ -294,7 +295,7 @@ def recover(backups: Backups, anchor: Path) -> list[Outcome]:
         The restores that were cut off.
     """
     cut_off: list[Outcome] = []
-    folder = backups.stores.home / RESTORES
+    folder = restores(backups.stores.home)
     for directory in sorted(folder.iterdir()) if folder.is_dir() else []:
         if not directory.is_dir():
             continue

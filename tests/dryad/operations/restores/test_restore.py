@@ -18,7 +18,8 @@ from dryad.foundation.secrets import Secrets
 from dryad.foundation.stops import Stops
 from dryad.operations.backups.making import Purpose
 from dryad.operations.backups.sets import Backups
-from dryad.operations.restores.request import request, request_file, requested
+from dryad.operations.restores.paths import request_file
+from dryad.operations.restores.request import request, requested
 from dryad.operations.restores.restore import Restore, recover
 from dryad.operations.restores.switch import Places
 from tests.dryad.operations.conftest import NOON, House
