@@ -72,9 +72,9 @@ def _form(lost: Loss) -> type[Consent]:
     return model.with_initial_data(
         description=(
             f"**Everything of this installation is replaced by set {lost.set_id}.** Work of the "
-            f"last {lost.age} is lost; the table `restore-replaces` of this run says how much. A safety "
-            "copy is kept first, all processes are stopped for the switch, and what is restored "
-            "stands still until a person lifts the stop."
+            f"last {lost.age} is lost; the table `restore-replaces` of this run says how much. A "
+            "safety copy is kept first, all processes are stopped for the switch, and what is "
+            "restored stands still until a person lifts the stop."
         )
     )
 

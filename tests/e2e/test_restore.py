@@ -68,7 +68,7 @@ def reported(house: Installation, count: int) -> str:
 def test_a_restore_brings_back_the_set_and_stands_still(house: Installation):
     house.dryad("run", "Say hello", "--wait")
     made = house.json("backup", "create")["set"]
-    house.dryad("tenants", "create", "later", "Later")
+    house.dryad("tenants", "create", "later")
     assert "later" in house.dryad("tenants", "list")
     before = house.pid("dryad up")
 
@@ -93,7 +93,7 @@ def test_a_restore_brings_back_the_set_and_stands_still(house: Installation):
 
 def test_killed_in_the_middle_of_a_restore_it_says_which_state_is_in_force(house: Installation):
     made = house.json("backup", "create")["set"]
-    house.dryad("tenants", "create", "newer", "Newer")
+    house.dryad("tenants", "create", "newer")
     begin(house, made)
     asked = house.home / "restores" / "request.json"
     wait_for("the request", lambda: asked.exists() or not house.pid("worker"), seconds=120)
