@@ -18,8 +18,8 @@ from dryad.execution.scribe import Scribe
 from dryad.foundation.validation import AGENT, TENANT, Check
 
 _ESCAPES = """
-import json, os, socket, sys
-canary, escaped, port, pid = sys.stdin.read().split() if False else {arguments!r}
+import json, os, socket
+canary, escaped, port, pid = {arguments!r}
 def secret():
     if "DRYAD_HOME" not in os.environ: raise OSError
     return 1
@@ -101,10 +101,12 @@ class ExecutionGate:
             asker, f"The lighthouse of {word} was painted.", kind="long_term", origin="validation"
         )
         try:
-            found = self.coordinator.search(asker, word, limit=3)
+            found = self.coordinator.search(asker, "long_term", word, limit=3)
         finally:
-            self.forget(stored.reference)
-        return "" if any(word in str(hit) for hit in found) else "the note just made is not found"
+            if stored.id is not None:
+                self.forget(stored.id)
+        known = any(hit.reference == stored.id for hit in found)
+        return "" if known else "the note just made is not found"
 
     def _discovered(self) -> str:
         everybody = self.agents.list(TENANT)

@@ -60,4 +60,4 @@ class MemoryGate:
             hits = self.librarian.search(searcher, f"tide tables of {word}")
             return any(word in hit.text for hit in hits)
         finally:
-            self.librarian.forget(TENANT, shelved.document)
+            self.librarian.forget(TENANT, shelved.id)
