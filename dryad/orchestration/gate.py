@@ -82,7 +82,8 @@ class OrchestrationGate:
             tenant=TENANT, task=task.id, run=task.run, member=AGENT, ordinal=ordinal,
             kind="approval", tier="reversible", requester=AGENT, title="Validation",
             why="the validation of level 3 asks, and answers itself",
-            action=f"nothing, for the {ordinal}. time", call={"tool": _TOOL, "version": _VERSION, "arguments": {}},
+            action=f"nothing, for the {ordinal}. time",
+            call={"tool": _TOOL, "version": _VERSION, "arguments": {}},
             policy_version=self.policies.current(TENANT).version, agent=AGENT,
         )  # fmt: skip
         case = self.cases.settle(question)
