@@ -17,6 +17,7 @@ from dryad import adapters
 from dryad.execution.agents import Agents
 from dryad.execution.catalogue import provision_catalogue
 from dryad.execution.coordinator import Coordinator
+from dryad.execution.direct import DirectCalls
 from dryad.execution.mcp import McpServers, read_servers
 from dryad.execution.models.providers import ModelChoice, Models
 from dryad.execution.outside import Outside
@@ -36,10 +37,12 @@ from dryad.foundation.installation import Installation
 from dryad.foundation.journal import Journal
 from dryad.foundation.keys import Keys
 from dryad.foundation.policies import Policies
+from dryad.foundation.seal import Seal
 from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings
 from dryad.foundation.stops import Stops
 from dryad.foundation.tenants import Tenants
+from dryad.foundation.tool_history import ToolHistory
 from dryad.foundation.tools import Tools
 from dryad.memory.archivist import Archivist
 from dryad.memory.librarian import Librarian
@@ -157,7 +160,12 @@ class Services:
     @cached_property
     def tools(self) -> Tools:
         """The tool registry."""
-        return Tools(self.database, self.clock, self.audit)
+        return Tools(self.database, self.clock, self.audit, Seal(self.secrets.sealing_key, "tools"))
+
+    @cached_property
+    def tool_history(self) -> ToolHistory:
+        """What tools were called, and how that went."""
+        return ToolHistory(self.database, self.clock)
 
     # -- levels 1 and 2
 
@@ -212,6 +220,14 @@ class Services:
             mcp=McpServers(read_servers(self.settings.home / "mcp.json"), outside),
             clock=self.clock,
         )
+
+    @cached_property
+    def direct_calls(self) -> DirectCalls:
+        """Calls of tools outside any run."""
+        return DirectCalls(
+            self.agents, self.tools, self.toolbox, self.tool_history,
+            self.policies, self.stops, self.audit,
+        )  # fmt: skip
 
     async def _run_code(self, code: str, files: Mapping[str, bytes]) -> SandboxResult:
         limits = Limits(

@@ -22,6 +22,7 @@ from dryad.api.routes import (
     stops,
     tasks,
     tenants,
+    tool_calls,
     tools,
 )
 from dryad.api.traffic import Traffic
@@ -35,6 +36,7 @@ _RESOURCES = (
     decisions,
     consultations,
     agents,
+    tool_calls,
     tools,
     memory,
     mirrors,

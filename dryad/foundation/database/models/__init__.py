@@ -7,8 +7,10 @@ migration; `dryad db check` and a test compare the two.
 from dryad.foundation.database.models.columns import Base
 from dryad.foundation.database.models.execution import AgentRow
 from dryad.foundation.database.models.foundation import (
+    CATEGORIES,
     ApiKeyRow,
     AuditRow,
+    ExecutionRow,
     GrantRow,
     HealthRow,
     InstallationRow,
@@ -18,6 +20,7 @@ from dryad.foundation.database.models.foundation import (
     StopRow,
     TenantRow,
     ToolRow,
+    VolumeRow,
 )
 from dryad.foundation.database.models.memory import (
     DocumentRow,
@@ -40,6 +43,7 @@ from dryad.foundation.database.models.orchestration import (
 )
 
 __all__ = [
+    "CATEGORIES",
     "TASK_STATUSES",
     "AgentRow",
     "ApiKeyRow",
@@ -48,6 +52,7 @@ __all__ = [
     "CaseRow",
     "DecisionRow",
     "DocumentRow",
+    "ExecutionRow",
     "ForceMemberRow",
     "ForceMessageRow",
     "ForceRow",
@@ -67,5 +72,6 @@ __all__ = [
     "TaskRow",
     "TenantRow",
     "ToolRow",
+    "VolumeRow",
     "VoteRow",
 ]
