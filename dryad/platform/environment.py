@@ -98,6 +98,8 @@ def _text(value: Any) -> str:
             return f"{value.total_seconds():.6f}s"
         case frozenset():
             return ",".join(sorted(map(str, value)))  # pyright: ignore[reportUnknownArgumentType]
+        case tuple():
+            return ",".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
         case _:
             return str(value)
 
