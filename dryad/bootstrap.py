@@ -35,6 +35,7 @@ from dryad.foundation.ids import TenantId
 from dryad.foundation.installation import Installation
 from dryad.foundation.journal import Journal
 from dryad.foundation.keys import Keys
+from dryad.foundation.own_ports import own_ports
 from dryad.foundation.policies import Policies
 from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings
@@ -48,7 +49,10 @@ from dryad.memory.minilm import MiniLM
 from dryad.memory.mirroring.index import IndexCopy
 from dryad.memory.mirroring.recent import RecentCopy
 from dryad.memory.parsing.parsers import Parsers
+from dryad.memory.recollection import recollection_problems
 from dryad.memory.sources import Allowed
+from dryad.operations.backups.installed import backups_of
+from dryad.operations.backups.sets import Backups
 from dryad.operations.health import Health
 from dryad.orchestration.decisions import Decisions
 from dryad.orchestration.endings import Endings
@@ -201,7 +205,7 @@ class Services:
     @cached_property
     def outside(self) -> Outside:
         """The way to servers outside."""
-        return Outside(own_ports=self.settings.own_ports)
+        return Outside(own_ports=own_ports(self.settings))
 
     @cached_property
     def toolbox(self) -> Toolbox:
@@ -373,6 +377,11 @@ class Services:
         )
 
     # -- operations
+
+    @cached_property
+    def backups(self) -> Backups:
+        """What is kept of the installation."""
+        return backups_of(self.settings, proofs=[recollection_problems], clock=self.clock)
 
     @cached_property
     def health(self) -> Health:

@@ -6,8 +6,8 @@ from typing import NamedTuple, cast
 
 from pydantic import SecretStr
 
+from dryad.foundation.setting_types import UNITS
 from dryad.foundation.settings import Origin, Settings
-from dryad.foundation.settings_fields import UNITS
 
 MASK = "********"
 
