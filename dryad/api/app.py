@@ -10,6 +10,7 @@ from dryad.api.edge import Edge
 from dryad.api.routes import (
     agents,
     audit,
+    budgets,
     consultations,
     decisions,
     health,
@@ -37,6 +38,7 @@ _RESOURCES = (
     tools,
     memory,
     policies,
+    budgets,
     reviewers,
     stops,
     tenants,

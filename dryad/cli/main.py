@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "memory": ("memory", "What agents can find and cite."),
     "sandbox": ("sandbox", "Run code where it can do no harm."),
     "policies": ("policies", "When a person must be asked."),
+    "budget": ("budgets", "What may be used, and was used."),
     "stop": ("stops.stop", "Set a kill switch."),
     "lift": ("stops.lift", "Lift a kill switch."),
     "health": ("health", "Show how the installation is."),

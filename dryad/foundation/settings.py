@@ -179,6 +179,12 @@ class Settings(BaseModel):
     max_tokens: int = _setting(200_000, "Tokens of one task, all agents", ge=1)
     max_cost_usd: float = _setting(5.0, "Money of one task, all agents, USD", ge=0)
     max_run_time: Duration = _setting(timedelta(minutes=30), "Longest working time of one task")
+    reservation_lease: Duration = _setting(
+        timedelta(minutes=10),
+        "What a step reserved of a budget and nobody settled is charged in full after this; longer "
+        "than any step",
+        gt=timedelta(0),
+    )
     question_deadline: Duration = _setting(
         timedelta(hours=24), "A question nobody answered is rejected after this"
     )
