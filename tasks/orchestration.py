@@ -9,9 +9,11 @@ from prefect import get_client
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
+from dryad.foundation.budgets import Amounts
 from dryad.foundation.ids import RunId, TaskId, TenantId
+from dryad.orchestration.critic import Checked, Critique
 from dryad.orchestration.decision import Decision, Seat, shape, sole_agent
-from dryad.orchestration.evidence import Rung, doubts
+from dryad.orchestration.evidence import doubts
 from dryad.orchestration.findings import Finding
 from dryad.orchestration.report import report
 from dryad.orchestration.requests import Request
@@ -74,8 +76,12 @@ def decide(task: Task) -> Decision:
     held = budgets.reserve(accounts, {}, id=f"plan-{task.id}")
     chosen = services().orchestrator.decide(task)
     planner = chosen.details["planner"]
-    used = {"tokens": planner["tokens"], "cost_usd": planner["cost_usd"]}
-    budgets.settle(held.id, {**used, "requests": min(1, planner["tokens"])})
+    used: Amounts = {
+        "tokens": planner["tokens"],
+        "cost_usd": planner["cost_usd"],
+        "requests": min(1, planner["tokens"]),
+    }
+    budgets.settle(held.id, used)
     fan_out, depth = shape(chosen.seats)
     budgets.allow_shape(accounts, fan_out=fan_out, depth=depth)
     return chosen
@@ -110,8 +116,20 @@ async def _tag(tenant: TenantId, task: TaskId, *, waiting: bool = False) -> None
         )
 
 
+@step("criticise")
+def criticise(task: Task, decision: Decision, findings: list[Finding]) -> Critique:
+    """Let a model object to what members found; see `HybridOrchestrator.criticise`."""
+    return services().orchestrator.criticise(task, decision, findings)
+
+
 @step("assemble")
-def assemble(task: Task, decision: Decision, joining: list[Seat], doubted: list[Finding]) -> str:
+def assemble(
+    task: Task,
+    decision: Decision,
+    joining: list[Seat],
+    doubted: list[Finding],
+    critique: Critique,
+) -> str:
     """Seat members of a task force, and tell those in doubt why; return the force's id."""
     forces = services().forces
     named = roles(decision)
@@ -121,21 +139,23 @@ def assemble(task: Task, decision: Decision, joining: list[Seat], doubted: list[
     for finding in doubted:
         member = finding.seat.member
         forces.say(task.id, member, "proposal", {"text": finding.text}, turn="end")
-        critique = {"of": member, "doubts": list(doubts(finding))}
-        forces.say(task.id, COORDINATOR, "critique", critique, turn=member)
+        said: dict[str, Any] = {"of": member, "doubts": list(doubts(finding))}
+        if objections := critique.objections.get(member):
+            said |= {"objections": list(objections), "by": critique.by}
+        forces.say(task.id, COORDINATOR, "critique", said, turn=member)
     return force
 
 
 @step("conclude")
-def conclude(task: Task, findings: list[Finding], ladder: list[Rung]) -> Task:
+def conclude(task: Task, findings: list[Finding], checked: Checked) -> Task:
     """Write down the answer, once; see `Endings.conclude`."""
-    return services().endings.conclude(task, findings, ladder)
+    return services().endings.conclude(task, findings, checked)
 
 
 @step("judge")
-def judge(task: Task, case: Case, findings: list[Finding], ladder: list[Rung]) -> Task:
+def judge(task: Task, case: Case, findings: list[Finding], checked: Checked) -> Task:
     """End a task that a person did not allow to go on; see `Endings.judge`."""
-    return services().endings.judge(task, case, findings, ladder)
+    return services().endings.judge(task, case, findings, checked)
 
 
 @step("fail")

@@ -63,3 +63,17 @@ def database(database_url: str) -> Generator[Database]:
     Base.metadata.create_all(database.engine)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[servers.Killable]:
+    """A real Redis that no test kills."""
+    with servers.redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[servers.Killable]:
+    """A real Chroma that no test kills."""
+    with servers.chroma(tmp_path_factory.mktemp("chroma")) as server:
+        yield server

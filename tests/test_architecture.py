@@ -29,7 +29,7 @@ def adapters() -> list[str]:
     ]
 
 
-def test_only_bootstrap_chooses_adapters(graph: grimp.ImportGraph):
+def test_adapters_are_chosen_and_wired_in_one_place(graph: grimp.ImportGraph):
     strangers: list[str] = []
     excepted = allowed("adapter")
     for adapter in adapters():
@@ -37,7 +37,7 @@ def test_only_bootstrap_chooses_adapters(graph: grimp.ImportGraph):
         for module in {adapter, *graph.find_descendants(adapter)}:
             for importer in graph.find_modules_that_directly_import(module):
                 beside = importer.startswith(f"{folder}.") and importer != f"{folder}.port"
-                if importer not in {"dryad.bootstrap", *excepted} and not beside:
+                if importer not in {"dryad.adapters", "dryad.bootstrap", *excepted} and not beside:
                     strangers.append(f"{importer} imports {module}")
     assert strangers == []
 

@@ -76,13 +76,15 @@ def search(
     tenant: Tenant = "",
     as_json: Json = False,
 ) -> None:
-    """Find passages that share words with the query, best first."""
+    """Find passages that answer the query, best first."""
     with api(tenant) as client:
-        found = client.items("api/v1/memory/search", q=query, limit=limit, category=category)
+        answer = client.get("api/v1/memory/search", q=query, limit=limit, category=category)
     if as_json:
-        print_json(found)
+        print_json(answer["items"])
         return
-    for passage in found:
+    if answer["degraded"]:
+        say(f"degraded, the ledger answers: {answer['degraded']}")
+    for passage in answer["items"]:
         where = f"{passage['origin']} [{passage['start']}, {passage['stop']})"
         print_text(f"{passage['score']:.2f}  {passage['title']} · {passage['section']}  {where}")
         print_text(f"      {' '.join(passage['text'].split())[:300]}\n")
@@ -122,6 +124,33 @@ def forget(document: str, *, tenant: Tenant = "") -> None:
     with api(tenant) as client:
         client.delete(f"api/v1/memory/documents/{document}")
     say(f"{document} is gone; backups made earlier still hold it")
+
+
+@app.command()
+def mirrors(*, as_json: Json = False) -> None:
+    """List the mirrors of memory in Redis and Chroma, and why one is not read."""
+    with api() as client:
+        found = client.items("api/v1/memory/mirrors")
+    print_rows(found, ("server", "generation", "waiting", "trouble"), as_json=as_json)
+
+
+@app.command()
+def rebuild(server: Annotated[str, typer.Argument(help="redis or chroma")]) -> None:
+    """Make a mirror anew from the ledger, which answers meanwhile."""
+    with api() as client:
+        client.post(f"api/v1/memory/mirrors/{server}/rebuild", {})
+    say(f"the keeper makes another copy in {server}; `dryad memory mirrors` shows when it is read")
+
+
+@app.command()
+def check(*, as_json: Json = False) -> None:
+    """Compare every mirror with the ledger, row by row, and mend what differs."""
+    with api() as client:
+        servers = [mirror["server"] for mirror in client.items("api/v1/memory/mirrors")]
+        found = [client.post(f"api/v1/memory/mirrors/{one}/check", {}) for one in servers]
+    if not found:
+        say("memory is embedded: there is no mirror that could differ")
+    print_rows(found, ("server", "checked", "missing", "extra", "stale"), as_json=as_json)
 
 
 class RemoteShelf:

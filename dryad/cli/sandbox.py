@@ -22,7 +22,7 @@ app = group("Run code where it can do no harm.", _StatusGroup)
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Prove each rung of the ladder by a run, strongest first; exit 1 when none works."""
-    from dryad.bootstrap import sandboxes  # noqa: PLC0415 - everything hangs on it
+    from dryad.adapters import sandboxes  # noqa: PLC0415 - everything hangs on it
 
     rungs = [
         {
@@ -53,7 +53,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a script; its output is printed, and it ends as the script ended."""
-    from dryad.bootstrap import choose_sandbox  # noqa: PLC0415 - as above
+    from dryad.adapters import choose_sandbox  # noqa: PLC0415 - as above
     from dryad.execution.sandbox.port import Limits, SandboxRequest  # noqa: PLC0415
 
     settings, _ = reader.load()

@@ -139,7 +139,14 @@ class Settings(BaseModel):
         True, "False: ignore Redis even when its URL is set", runbook="REDIS_AVAILABLE"
     )
     chroma: str = _setting(
-        "embedded", "embedded | managed (started by `dryad up`) | the URL of a Chroma server"
+        "embedded",
+        "embedded | managed (started by `dryad up`) | the URL of a Chroma server",
+        pattern=r"^(embedded|managed|https?://[^/].*)$",
+    )
+    mirror_timeout: Duration = _setting(
+        timedelta(milliseconds=500),
+        "Longest wait for an answer of Redis; Chroma has ten times as long",
+        gt=timedelta(0),
     )
     embedder: Literal["none", "minilm"] = _setting(
         "none", "minilm: search by meaning as well as by words; needs the extra `embeddings`"
@@ -168,6 +175,9 @@ class Settings(BaseModel):
     ollama_base_url: str = _setting(
         "http://127.0.0.1:11434", "Ollama server", runbook="OLLAMA_BASE_URL"
     )
+    critic: bool = _setting(
+        True, "Whether a language model reads, and may object to, what a task force found"
+    )
 
     max_body_bytes: int = _setting(8_000_000, "Largest request body the API reads", ge=1_000)
 
@@ -191,18 +201,12 @@ class Settings(BaseModel):
     approval_valid: Duration = _setting(
         timedelta(hours=24), "An approval not used for so long is asked for again", gt=timedelta(0)
     )
-    code_failures_free: int = _setting(
-        3, "A reviewer's wrong codes in a row that cost no waiting", ge=1
-    )
+    code_failures_free: int = _setting(3, "Wrong codes of a reviewer in a row that are free", ge=1)
     code_wait: Duration = _setting(
         timedelta(seconds=5), "What the next wrong code costs; each one after it twice as much"
     )
-    code_wait_most: Duration = _setting(
-        timedelta(minutes=15), "Longest wait after a wrong code of a reviewer"
-    )
-    code_failures_alarm: int = _setting(
-        5, "An alarm is raised at every so many wrong codes of a reviewer in a row", ge=1
-    )
+    code_wait_most: Duration = _setting(timedelta(minutes=15), "Longest wait after a wrong code")
+    code_failures_alarm: int = _setting(5, "Wrong codes in a row that raise an alarm", ge=1)
 
     # sandbox
     sandbox: Literal["auto", "docker", "bubblewrap", "namespaces", "landlock"] = _setting(
@@ -259,6 +263,20 @@ class Settings(BaseModel):
             return f"sqlite:///{self.home / 'dryad.db'}"
         url = self.database_url.get_secret_value()
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+
+    @property
+    def redis_in_force(self) -> str | None:
+        """Address of the mirror of short-term memory, with its password; None: there is none."""
+        if self.redis_url is None or not self.redis_available:
+            return None
+        return self.redis_url.get_secret_value()
+
+    @property
+    def chroma_url(self) -> str | None:
+        """Address of the mirror of long-term memory; None: there is none."""
+        if self.chroma == "managed":
+            return f"http://127.0.0.1:{self.chroma_port}"
+        return None if self.chroma == "embedded" else self.chroma
 
     @property
     def prefect_url(self) -> str:

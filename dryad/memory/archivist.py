@@ -1,14 +1,16 @@
 """Short-term memory: remember, recall, forget; nothing outlives its time."""
 
 import re
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
 from dryad.execution.memories import Provenance, Remembered
 from dryad.foundation.canonical import canonical_json
@@ -17,15 +19,24 @@ from dryad.foundation.database import Database
 from dryad.foundation.database.models import RecentRow
 from dryad.foundation.errors import InvalidRequest, LimitExceeded
 from dryad.foundation.ids import TenantId, checked_name
+from dryad.memory.mirroring.recent import RecentCopy
+from dryad.memory.recent.port import Entry, Slot
+
+T = TypeVar("T")
 
 LONGEST = timedelta(days=7)
 MAX_VALUE_BYTES = 1_000_000
 MAX_KEY_CHARACTERS = 200
 MAX_RESULTS = 1_000
 
+_CHANGING = ("value", "expires", "updated", "sequence")
+
 
 class Archivist:
-    """Keeps values in the ledger by tenant, agent and key, until they expire."""
+    """Keeps values in the ledger by tenant, agent and key, until they expire.
+
+    With a mirror, single values are read there; the ledger answers where the mirror does not.
+    """
 
     def __init__(
         self,
@@ -34,11 +45,13 @@ class Archivist:
         clock: Clock = utc_now,
         retention: timedelta = timedelta(hours=24),
         max_value_bytes: int = MAX_VALUE_BYTES,
+        copy: RecentCopy | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._retention = min(retention, LONGEST)
         self._max_value_bytes = max_value_bytes
+        self._copy = copy
 
     def remember(
         self,
@@ -78,33 +91,41 @@ class Archivist:
             "updated": now,
         }
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        statement = insert(RecentRow).values(row)
-        with self._database.transaction() as session:
+
+        def change(session: Session, sequence: int) -> tuple[datetime, Entry]:
+            statement = insert(RecentRow).values(**row, sequence=sequence)
+            changing = {name: statement.excluded[name] for name in _CHANGING}
             session.execute(
                 statement.on_conflict_do_update(
-                    index_elements=["tenant", "agent", "key"],
-                    set_={
-                        name: statement.excluded[name] for name in ("value", "expires", "updated")
-                    },
+                    index_elements=["tenant", "agent", "key"], set_=changing
                 )
             )
-        return now + ttl
+            return now + ttl, Entry(sequence, canonical_json(row["value"]), now + ttl)
+
+        return self._write(Slot(tenant, agent, key), change)
 
     def recall(self, tenant: TenantId, agent: str, key: str) -> Remembered | None:
         """Return what is kept under `key`, never an expired value."""
+        slot = Slot(tenant, agent, key)
+        found = self._copy.read(slot) if self._copy else None
+        if found is not None:
+            return _as_remembered(slot, found) if found.expires > self._clock() else None
         with self._database.reading() as session:
-            row = session.get(RecentRow, (tenant, agent, key))
+            row = session.get(RecentRow, tuple(slot))
             return _remembered(row) if row and row.expires > self._clock() else None
 
     def forget(self, tenant: TenantId, agent: str, key: str) -> bool:
         """Remove what is kept under `key`; False when there was nothing, or nothing any more."""
-        with self._database.transaction() as session:
+
+        def change(session: Session, _sequence: int) -> tuple[bool, None]:
             expires = session.scalar(
                 delete(RecentRow)
                 .where(RecentRow.tenant == tenant, RecentRow.agent == agent, RecentRow.key == key)
                 .returning(RecentRow.expires)
             )
-            return expires is not None and expires > self._clock()
+            return expires is not None and expires > self._clock(), None
+
+        return self._write(Slot(tenant, agent, key), change)
 
     def list(
         self, tenant: TenantId, agent: str, pattern: str = "*", *, limit: int = 100
@@ -147,6 +168,12 @@ class Archivist:
             gone = session.execute(delete(RecentRow).where(RecentRow.expires <= self._clock()))
             return int(gone.rowcount)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
 
+    def _write(self, slot: Slot, change: Callable[[Session, int], tuple[T, Entry | None]]) -> T:
+        if self._copy is not None:
+            return self._copy.write(slot, change)
+        with self._database.transaction() as session:
+            return change(session, 0)[0]
+
     def _as_json(self, value: Any) -> Any:
         try:
             written = canonical_json(value)
@@ -172,3 +199,8 @@ def _checked_key(key: str) -> str:
 
 def _remembered(row: RecentRow) -> Remembered:
     return Remembered(row.key, row.value["value"], row.expires, row.value["provenance"])
+
+
+def _as_remembered(slot: Slot, entry: Entry) -> Remembered:
+    kept = orjson.loads(entry.body)
+    return Remembered(slot.key, kept["value"], entry.expires, kept["provenance"])

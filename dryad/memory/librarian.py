@@ -16,13 +16,14 @@ from dryad.execution.memories import (
 )
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
-from dryad.foundation.database.models import DocumentRow, PassageRow
+from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow
 from dryad.foundation.errors import InvalidRequest, NotFound
 from dryad.foundation.ids import TenantId
 from dryad.memory.documents import Prepared, prepare
+from dryad.memory.mirroring.index import Among, IndexCopy
 from dryad.memory.shelf import Ranked, Shelves
 from dryad.memory.shelving import living_hashes, locked_shelf, pending, renumber, write
-from dryad.memory.vectors import Embedder, packed
+from dryad.memory.vectors import Embedder, Floats, packed
 from dryad.memory.words import terms
 
 MAX_BATCH = 1_000
@@ -63,6 +64,7 @@ class Librarian:
         clock: Clock = utc_now,
         embedder: Embedder | None = None,
         resident_bytes: int = 128_000_000,
+        copy: IndexCopy | None = None,
     ) -> None:
         """Prepare; nothing is read yet.
 
@@ -71,16 +73,25 @@ class Librarian:
             clock: Tells the time.
             embedder: Finds by meaning too; None: by words only.
             resident_bytes: Memory for passages of all tenants; one tenant is always held whole.
+            copy: Where the vectors are mirrored; None: they are held here.
         """
         self._database = database
         self._clock = clock
         self._embedder = embedder
+        self._copy = copy
         self._shelves = Shelves(resident_bytes=resident_bytes, embedder=embedder)
+        # With a mirror only words are held here, as long as it answers.
+        self._words = Shelves(resident_bytes=resident_bytes) if copy else self._shelves
 
     @property
     def searches_by(self) -> str:
         """`words`, or the model that makes it search by meaning as well: to be said plainly."""
         return f"words and meaning ({self._embedder.name})" if self._embedder else "words"
+
+    @property
+    def degraded(self) -> str:
+        """Why the newest search went without the mirror; '' when it did not."""
+        return self._copy.missing if self._copy else ""
 
     # -- in
 
@@ -113,8 +124,19 @@ class Librarian:
         items = self._with_vectors(tenant, [prepare(document) for document in documents])
         with self._database.transaction() as session:
             shelf = locked_shelf(session, tenant)
-            model = self._embedder.name if self._embedder else None
-            return write(session, shelf, items, embedder=model, now=self._clock(), replace=replace)
+            before = shelf.written
+            answers = write(
+                session,
+                shelf,
+                items,
+                embedder=self._embedder.name if self._embedder else None,
+                now=self._clock(),
+                replace=replace,
+                gone=lambda document: self._taken(session, shelf, document),
+            )
+        if self._copy and shelf.written > before:
+            self._copy.follow(tenant)
+        return answers
 
     def embed_pending(self, tenant: TenantId, *, limit: int = EMBEDDED_AT_ONCE) -> int:
         """Give directions to passages that have none of this model; return to how many.
@@ -132,7 +154,10 @@ class Librarian:
         with self._database.transaction() as session:
             shelf = locked_shelf(session, tenant)
             numbers = [number for number, _ in waiting]
-            return renumber(session, shelf, numbers, vectors, embedder=self._embedder.name)
+            moved = renumber(session, shelf, numbers, vectors, embedder=self._embedder.name)
+        if self._copy:
+            self._copy.follow(tenant)
+        return moved
 
     def _with_vectors(self, tenant: TenantId, items: list[Prepared]) -> list[Prepared]:
         """Give directions to as many new pieces as a caller may wait for, before any lock."""
@@ -181,11 +206,34 @@ class Librarian:
             raise InvalidRequest(f"limit must be 1-{MAX_RESULTS}, got {limit}")
         direction = self._embedder.embed([query])[0] if self._embedder else None
         with self._database.reading() as session:
-            shelf = self._shelves.current(tenant, session)
-            ranked = shelf.rank(
-                terms(query), limit=limit, direction=direction, category=category, agents=agents
+            ranked = self._ranked(
+                session,
+                tenant,
+                terms(query),
+                direction,
+                limit=limit,
+                among=Among(category, None if agents is None else frozenset(agents)),
             )
             return _cited(session, tenant, ranked)
+
+    def _ranked(
+        self,
+        session: Session,
+        tenant: TenantId,
+        words: Sequence[int],
+        direction: Floats | None,
+        *,
+        limit: int,
+        among: Among,
+    ) -> list[Ranked]:
+        """Rank with the mirror's candidates where it has them all, else with the ledger's own."""
+        if self._copy and direction is not None:
+            shelf = self._words.current(tenant, session)
+            cosines = self._copy.cosines(session, tenant, shelf, words, direction, among=among)
+            if cosines is not None:
+                return shelf.rank(words, limit=limit, cosines=cosines, **among.filters)
+        shelf = self._shelves.current(tenant, session)
+        return shelf.rank(words, limit=limit, direction=direction, **among.filters)
 
     def read(self, tenant: TenantId, document: str) -> Kept:
         """Return one document with its passages.
@@ -241,6 +289,9 @@ class Librarian:
             shelf = locked_shelf(session, tenant)
             _living(session, tenant, document).deleted = self._clock()
             shelf.removals += 1
+            self._taken(session, shelf, document)
+        if self._copy:
+            self._copy.remove(tenant, document, upto=shelf.written)
 
     def forget(self, tenant: TenantId, document: str) -> int:
         """Remove a document and its passages from the ledger; return how many passages went.
@@ -264,7 +315,14 @@ class Librarian:
             )
             session.delete(row)  # its passages go with it
             shelf.removals += 1
-            return passages or 0
+            self._taken(session, shelf, document)
+        if self._copy:
+            self._copy.remove(tenant, document, upto=shelf.written)
+        return passages or 0
+
+    def _taken(self, session: Session, shelf: ShelfRow, document: str) -> None:
+        if self._copy:
+            self._copy.taken(session, shelf, document)
 
 
 def _living(session: Session, tenant: TenantId, document: str) -> DocumentRow:

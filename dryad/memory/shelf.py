@@ -73,6 +73,7 @@ class Shelf:
         *,
         limit: int,
         direction: Floats | None = None,
+        cosines: Mapping[int, float] | None = None,
         category: str | None = None,
         agents: Collection[str] | None = None,
     ) -> list[Ranked]:
@@ -82,6 +83,8 @@ class Shelf:
             terms: Words by number; a repeated word counts as often as it is repeated.
             limit: Most hits returned, > 0.
             direction: What the query means, of length 1; without it only words count.
+            cosines: How like the query the passages of these numbers are, where that was found
+                elsewhere; in place of `direction`.
             category: Only passages of this category.
             agents: Only passages of these owners.
 
@@ -95,10 +98,10 @@ class Shelf:
             allowed &= np.isin(self.agent, [self._code(agent) for agent in agents])
         rows = np.flatnonzero(allowed)
         by_word = self._scores(terms)[rows]
-        if direction is None or not self.vectors:
+        cosine = self._cosines(direction, cosines)
+        if cosine is None:
             scores, parts = by_word, {"bm25": by_word}
         else:
-            cosine = np.concatenate([block @ direction for block in self.vectors])
             scores, word, meaning = fuse(by_word, cosine[rows].astype(np.float64))
             parts = {"words": word, "meaning": meaning}
         return [
@@ -109,6 +112,19 @@ class Shelf:
             )
             for place in _top(scores, limit)
         ]
+
+    def _cosines(
+        self, direction: Floats | None, known: Mapping[int, float] | None
+    ) -> Floats | None:
+        """Return how like the query each row is; 0 where nobody knows."""
+        if known is not None:
+            cosine = np.zeros(len(self.numbers), np.float32)
+            rows = np.searchsorted(self.numbers, np.array([*known], np.int64))
+            cosine[rows] = [*known.values()]
+            return cosine
+        if direction is None or not self.vectors:
+            return None
+        return np.concatenate([block @ direction for block in self.vectors])
 
     def _scores(self, terms: Collection[int]) -> npt.NDArray[np.float64]:
         rows = len(self.numbers)

@@ -1,6 +1,6 @@
 """Write a batch of documents into the ledger, inside the caller's transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
@@ -52,12 +52,18 @@ def write(
     embedder: str | None,
     now: datetime,
     replace: bool,
+    gone: Callable[[str], object],
 ) -> list[Shelved]:
-    """Write what is new of `items`; see `Librarian.shelve_all`."""
+    """Write what is new of `items`; see `Librarian.shelve_all`.
+
+    Told by `gone` of each document whose passages, up to the highest number now, are no more.
+    """
     known = _known(session, shelf.tenant, items)
     returning = [earlier.id for earlier in known.values() if earlier.withdrawn]
     if returning:  # written anew, under new passage numbers, so that every shelf sees them
         session.execute(delete(DocumentRow).where(DocumentRow.id.in_(returning)))
+        for identity in returning:
+            gone(identity)
     answers: list[Shelved] = []
     documents: list[dict[str, Any]] = []
     passages: list[dict[str, Any]] = []
@@ -82,7 +88,10 @@ def write(
             (item.document.agent, item.document.origin): answer.id
             for item, answer in zip(items, answers, strict=True)
         }
-        shelf.removals += _withdraw_older(session, shelf.tenant, latest, now)
+        older = _withdraw_older(session, shelf.tenant, latest, now)
+        shelf.removals += int(bool(older))
+        for identity in older:
+            gone(identity)
     return answers
 
 
@@ -217,8 +226,8 @@ def _distrust(session: Session, items: Sequence[Prepared], answers: Sequence[She
 
 def _withdraw_older(
     session: Session, tenant: str, latest: Mapping[tuple[str, str], str], now: datetime
-) -> int:
-    """Withdraw what `latest`, by owner and origin, takes the place of; 1 if there was any."""
+) -> list[str]:
+    """Withdraw what `latest`, by owner and origin, takes the place of; return which that was."""
     columns = _DOCUMENTS.c
     rows = session.execute(
         select(columns.agent, columns.origin, columns.id).where(
@@ -236,4 +245,4 @@ def _withdraw_older(
     ]
     if older:
         session.execute(update(DocumentRow).where(DocumentRow.id.in_(older)).values(deleted=now))
-    return int(bool(older))
+    return older

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from dryad.execution.agents import Agents
 from dryad.foundation.database import Database
+from dryad.orchestration.critic import Checked
 from dryad.orchestration.evidence import Rung
 from dryad.orchestration.findings import Finding, synthesise
 from dryad.orchestration.review.questions import Case
@@ -29,7 +30,7 @@ class Endings:
         self._agents = agents
         self._forces = forces
 
-    def conclude(self, task: Task, findings: Sequence[Finding], ladder: Sequence[Rung]) -> Task:
+    def conclude(self, task: Task, findings: Sequence[Finding], checked: Checked) -> Task:
         """End a task with what its members found.
 
         A part that was stopped, and that no person accepted so, makes the task stop too.
@@ -37,30 +38,28 @@ class Endings:
         Args:
             task: The task.
             findings: What is taken of each member.
-            ladder: What was doubted on the way; a person's rung stands in it once one agreed.
+            checked: What was doubted on the way; a person's rung stands in it once one agreed.
         """
         if (ended := self._tasks.find(task.id)).ended:
             return ended
-        climbed = [rung.to_json() for rung in ladder]
+        climbed = [rung.to_json() for rung in checked.ladder]
         members = [found.seat.member for found in findings]
         self._forces.resolve(task.id, {"members": members, "ladder": climbed})
         stopped = [found for found in findings if found.done.status == "stopped"]
-        refused = bool(stopped) and not any(rung.step == "a person" for rung in ladder)
+        refused = bool(stopped) and not checked.asks
         with self._database.transaction() as session:
-            self._count(task, findings, ladder, session)
+            self._count(task, findings, checked, session)
             ended = self._tasks.finish(
                 task.id,
                 "refused" if refused else "done",
                 reason=stopped[0].done.reason if refused else "",
-                result=synthesise(findings, climbed),
+                result=_result(findings, checked),
                 session=session,
             )
-        self._credit(task, findings, ladder)
+        self._credit(task, findings, checked.ladder)
         return ended
 
-    def judge(
-        self, task: Task, case: Case, findings: Sequence[Finding], ladder: Sequence[Rung]
-    ) -> Task:
+    def judge(self, task: Task, case: Case, findings: Sequence[Finding], checked: Checked) -> Task:
         """End a task whose plan, or whose answer, a person did not allow.
 
         A reply is the answer then. What members did before stays in the result, without what they
@@ -70,7 +69,7 @@ class Endings:
             task: The task.
             case: The answered question.
             findings: What members had found, if they worked already.
-            ladder: What was doubted of it.
+            checked: What was doubted of it.
         """
         verdict = case.verdict
         assert verdict is not None
@@ -83,27 +82,29 @@ class Endings:
             end, reason = "expired", verdict.reason
         else:
             end, reason = "rejected", f"{verdict.by}: {verdict.reason}"
-        work = synthesise(findings, [rung.to_json() for rung in ladder])
         said: dict[str, Any] = {"answer": verdict.reply, "citations": [], "degraded": ""}
         self._forces.fail(task.id)
         with self._database.transaction() as session:
-            self._count(task, findings, ladder, session)
+            self._count(task, findings, checked, session)
             ended = self._tasks.finish(
                 task.id,
                 end,
                 reason=reason,
-                result={**work, **said} if findings or end == "done" else None,
+                result={**_result(findings, checked), **said}
+                if findings or end == "done"
+                else None,
                 session=session,
             )
-        self._credit(task, findings, ladder, refuted=verdict.via != "deadline")
+        self._credit(task, findings, checked.ladder, refuted=verdict.via != "deadline")
         return ended
 
     def _count(
-        self, task: Task, findings: Sequence[Finding], ladder: Sequence[Rung], session: Session
+        self, task: Task, findings: Sequence[Finding], checked: Checked, session: Session
     ) -> None:
-        """Count to the task what its members used, also those whose answer was not taken."""
+        """Count to the task what members and critic used, also for answers that were not taken."""
         spent = [(found.done.usage.tokens, float(found.done.usage.cost_usd)) for found in findings]
-        spent += [(rung.tokens, rung.cost_usd) for rung in ladder]
+        spent += [(rung.tokens, rung.cost_usd) for rung in checked.ladder]
+        spent.append((checked.critique.tokens, float(checked.critique.cost_usd)))
         for tokens, cost_usd in spent:
             self._tasks.usage(task.id, tokens=tokens, cost_usd=cost_usd, session=session)
 
@@ -124,3 +125,8 @@ class Endings:
         for rung in ladder:
             if rung.outcome == "accepted":  # the other agent did what this one could not
                 self._agents.finished(task.tenant, rung.agent, success=False, tokens=rung.tokens)
+
+
+def _result(findings: Sequence[Finding], checked: Checked) -> dict[str, Any]:
+    ladder = [rung.to_json() for rung in checked.ladder]
+    return {**synthesise(findings, ladder), "critique": checked.critique.to_json()}

@@ -21,6 +21,9 @@ HARMLESS = frozenset(spec.name for spec in TOOLS if spec.tier == "read")
 AGAIN = "-again"
 """Ends the name of a member that does another's part over."""
 
+NOBODY: Mapping[str, tuple[str, ...]] = {}
+"""No critic objected to anybody."""
+
 _CITATION = re.compile(r"(?<![\w\]])\[(\d{1,4})\]")
 _NUMBER = re.compile(r"(?<![\w.\[])-?\d+(?:[.,]\d+)*(?![\w\]])")
 
@@ -54,12 +57,20 @@ class Rung:
         return asdict(self)
 
 
-def climb(doubted: Sequence[Finding], second: Mapping[str, Finding]) -> list[Rung]:
+def climb(
+    doubted: Sequence[Finding],
+    second: Mapping[str, Finding],
+    objections: Mapping[str, tuple[str, ...]] = NOBODY,
+) -> list[Rung]:
     """Return the rungs climbed for doubted answers; those a person has to stand on come last.
 
+    An answer that nothing but an opinion speaks against stands when no better one was found; a
+    person is asked about it only when two such answers contradict each other.
+
     Args:
-        doubted: Answers with doubts.
+        doubted: Answers that evidence or an objection speaks against.
         second: What came of doing them over, by member.
+        objections: What a critic said against a member's answer.
     """
     tried: list[Rung] = []
     left: list[Rung] = []
@@ -67,14 +78,14 @@ def climb(doubted: Sequence[Finding], second: Mapping[str, Finding]) -> list[Run
         member, agent, why = first.seat.member, first.seat.agent, doubts(first)
         other = second.get(f"{member}{AGAIN}")
         if other is not None:
-            after = doubts(other) or _against(first, other)
-            unused = other if after else first
-            usage = unused.done.usage
+            flaws = doubts(other)
+            after = flaws or _against(first, other)
+            usage = (other if after else first).done.usage
             tried.append(
                 Rung(
                     member,
                     agent,
-                    why,
+                    (*why, *objections.get(member, ())),
                     "another agent",
                     other.seat.agent,
                     "; ".join(after) or "accepted",
@@ -82,7 +93,7 @@ def climb(doubted: Sequence[Finding], second: Mapping[str, Finding]) -> list[Run
                     float(usage.cost_usd),
                 )
             )
-            why = after
+            why = () if flaws and not why else after
         if why:
             left.append(Rung(member, agent, why, "a person", "", "asked"))
     return [*tried, *left]

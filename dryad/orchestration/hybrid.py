@@ -18,6 +18,7 @@ from dryad.foundation.tool_rules import rank
 from dryad.foundation.tools import TIERS, Tier, Tools
 from dryad.orchestration import complexity, decision
 from dryad.orchestration.complexity import Recalibration
+from dryad.orchestration.critic import Critique, criticise
 from dryad.orchestration.decision import Choice, Decision, Seat, Situation
 from dryad.orchestration.decisions import ENGINE, Decisions
 from dryad.orchestration.evidence import Rung
@@ -53,6 +54,7 @@ class HybridOrchestrator:
         *,
         tokens: int | None,
         language: "Callable[[TenantId], Language] | None" = None,
+        critic: bool = True,
     ) -> None:
         """Hand over the stores.
 
@@ -63,7 +65,8 @@ class HybridOrchestrator:
             stops: What is stopped.
             decisions: Where decisions are kept.
             tokens: The most a task may spend that names no budget; None when models use none.
-            language: Makes the model that plans; None: rules plan.
+            language: Makes the model that plans and objects; None: rules plan, nobody objects.
+            critic: Whether a model reads what members of a task force found.
         """
         self._agents = agents
         self._tools = tools
@@ -72,6 +75,7 @@ class HybridOrchestrator:
         self._decisions = decisions
         self._tokens = tokens
         self._language = language
+        self._critic = critic
 
     def decide(self, task: Task) -> Decision:
         """Plan and score a task, choose who does it, and keep the decision.
@@ -114,6 +118,29 @@ class HybridOrchestrator:
         chosen.details["planner"] = planned.to_json()
         chosen.details["drafted"] = self._drafted(task, plan)
         return chosen
+
+    def criticise(self, task: Task, chosen: Decision, findings: Sequence[Finding]) -> Critique:
+        """Let a model object to what the members of a task force found, when there is one to ask.
+
+        Args:
+            task: The task, with what was spent on it so far.
+            chosen: Who did which part.
+            findings: What they found.
+
+        Raises:
+            Refused: a stop is in force for the tenant.
+        """
+        language = self._language
+        if not self._critic or language is None or self._tokens is None or len(findings) < 2:
+            return Critique()
+        self._stops.check(task.tenant)
+        return criticise(
+            lambda: language(task.tenant),
+            task.text,
+            chosen,
+            findings,
+            most_tokens=self._left(task, self._tokens),
+        )
 
     def _planned(self, task: Task) -> Planned:
         language = self._language

@@ -46,6 +46,8 @@ def report(
         parts += ["## What each agent did", _table(_WORK, map(_work, task.result["work"]))]
     if task.result is not None and task.result.get("ladder"):
         parts += ["## What was doubted", _table(_LADDER, map(_rung, task.result["ladder"]))]
+    if task.result is not None and (critique := task.result.get("critique")):
+        parts += _critic(critique)
     if force is not None:
         parts += ["## What the task force said", _table(_LOG, map(_message, force["messages"]))]
     moments = timeline(task, decision, cases, force)
@@ -77,6 +79,14 @@ def _rung(rung: Mapping[str, Any]) -> list[str]:
     who = f"{rung['step']} {rung['by']}".strip()
     return [inline(rung["member"]), inline("; ".join(rung["doubts"])), inline(who),
             inline(rung["outcome"])]  # fmt: skip
+
+
+def _critic(critique: Mapping[str, Any]) -> list[str]:
+    """Say what a critic did, when one was asked."""
+    if critique["refused"]:
+        return [f"A critic was of no use: {inline(critique['refused'])}"]
+    objected = ", ".join(map(inline, critique["objections"])) or "nobody"
+    return [f"A critic, {inline(critique['by'])}, objected to: {objected}"] * bool(critique["by"])
 
 
 def _message(said: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 
-from dryad.bootstrap import Services, choose_adapters
+from dryad.adapters import choose_adapters
+from dryad.bootstrap import Services
 from dryad.foundation.database import migrate
 from dryad.foundation.errors import DryadError
 from dryad.foundation.provision import provision

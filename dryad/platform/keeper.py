@@ -55,6 +55,7 @@ class Keeper:
             Beat("charge", rounds.charge, 15),
             Beat("measure", rounds.measure, 15),
             Beat("rotate", rounds.rotate, 15),
+            Beat("mirror", rounds.mirror, 2),
             Beat("embed", rounds.embed, 15),
             Beat("purge", rounds.purge, 300),
         ]

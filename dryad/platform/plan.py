@@ -15,7 +15,8 @@ from dryad.platform.supervisor import Command
 from dryad.runs import Runs
 
 SERVER, API, KEEPER, WORKER = "Prefect server", "API", "keeper", "worker"
-STOP_ORDER = (WORKER, API, KEEPER, SERVER)
+CHROMA = "Chroma"
+STOP_ORDER = (WORKER, API, KEEPER, CHROMA, SERVER)
 """The worker first, while what its runs report to is still there."""
 
 
@@ -80,6 +81,26 @@ class Plan:
             ready=self._is_online(name),
             stop_seconds=self._settings.stop_grace.total_seconds(),
         )  # fmt: skip
+
+    def chroma(self) -> Command | None:
+        """A Chroma server of this installation's own, when the settings ask for one.
+
+        It asks nobody for a password: it listens on the loopback, whatever `DRYAD_HOST` says.
+        """
+        if self._settings.chroma != "managed":
+            return None
+        port = self._settings.chroma_port
+        run = "import sys; from chromadb_rust_bindings import cli; cli(['chroma', *sys.argv[1:]])"
+        return Command(
+            name=CHROMA,
+            arguments=[
+                *(sys.executable, "-P", "-c", run, "run", "--host", "127.0.0.1"),
+                *("--port", str(port), "--path", str(self._settings.home / "chroma")),
+            ],
+            environment=environment.inherited() | {"ANONYMIZED_TELEMETRY": "false"},
+            port=port,
+            ready=lambda: answers(f"http://127.0.0.1:{port}/api/v2/heartbeat"),
+        )
 
     def registration(self, *, reset_schedules: bool) -> Command:
         """What registers the deployments of `prefect.yaml`, and ends."""

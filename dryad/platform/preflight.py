@@ -30,6 +30,8 @@ def ports(settings: Settings) -> list[Port]:
     needed = [Port(settings.api_port, "the DRYAD API", "DRYAD_API_PORT")]
     if settings.prefect_api_url is None:
         needed.append(Port(settings.prefect_port, "the Prefect server", "DRYAD_PREFECT_PORT"))
+    if settings.chroma == "managed":
+        needed.append(Port(settings.chroma_port, "the Chroma server", "DRYAD_CHROMA_PORT"))
     return needed
 
 

@@ -7,6 +7,7 @@ looks at both and moves the one that lags behind.
 from dataclasses import dataclass
 from datetime import timedelta
 
+from dryad.adapters import NO_VECTORS
 from dryad.bootstrap import Services
 from dryad.foundation import logs
 from dryad.foundation.errors import NotFound, Unavailable
@@ -105,6 +106,14 @@ class Rounds:
         """Forget short-term memory that has expired."""
         self.services.archivist.purge()
 
+    def mirror(self) -> None:
+        """Bring the mirrors of memory what they have yet to see; make lost ones anew."""
+        for copy in self.services.mirrors.values():
+            try:
+                copy.keep()
+            except Unavailable:  # the ledger answers meanwhile, and health says so
+                continue
+
     def embed(self) -> None:
         """Give passages that have none yet their vectors, where an embedder is set."""
         if self.services.settings.embedder == "none":
@@ -195,16 +204,23 @@ class Rounds:
         return Finding("healthy", f"{len(online)} online")
 
     def _short_term(self) -> Finding:
-        settings = self.services.settings
-        if settings.redis_url is not None and settings.redis_available:
-            return Finding("degraded", "DRYAD_REDIS_URL is set; this version uses the ledger alone")
-        return Finding("healthy", "embedded: short-term memory is in the ledger")
+        copy = self.services.recent_copy
+        if copy is None:
+            return Finding("healthy", "embedded: short-term memory is in the ledger")
+        if trouble := copy.trouble():
+            waiting = f"{copy.states.waiting():,} changes wait"
+            return Finding("degraded", f"the ledger answers, {waiting}: {trouble}")
+        return Finding("healthy", "mirrors short-term memory")
 
     def _long_term(self) -> Finding:
-        searches = f"in the ledger, found by {self.services.librarian.searches_by}"
-        if self.services.settings.chroma != "embedded":
-            return Finding("degraded", f"DRYAD_CHROMA is set; this version keeps all {searches}")
-        return Finding("healthy", f"embedded: {searches}")
+        copy, searches = self.services.index_copy, self.services.librarian.searches_by
+        if copy is not None:
+            if trouble := copy.trouble():
+                return Finding("degraded", f"the ledger answers, found by {searches}: {trouble}")
+            return Finding("healthy", f"mirrors long-term memory, found by {searches}")
+        if self.services.settings.chroma_url is not None:
+            return Finding("degraded", f"not used, found by {searches}: {NO_VECTORS}")
+        return Finding("healthy", f"embedded: in the ledger, found by {searches}")
 
     def _llm(self) -> Finding:
         degraded = self.services.models.degraded

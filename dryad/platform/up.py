@@ -11,7 +11,7 @@ from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings
 from dryad.platform import detached, environment, preflight
 from dryad.platform.instance import Instance, born, kill_tree, wait_gone
-from dryad.platform.plan import API, KEEPER, SERVER, STOP_ORDER, WORKER, Plan
+from dryad.platform.plan import API, CHROMA, KEEPER, SERVER, STOP_ORDER, WORKER, Plan
 from dryad.platform.progress import Progress, Report, silent, step
 from dryad.platform.supervisor import Supervisor
 
@@ -109,6 +109,8 @@ def _start(plan: Plan, supervisor: Supervisor, report: Report, *, reset_schedule
         supervisor.start(plan.server())
     with step(report, "database") as details:
         details.append(supervisor.finish(plan.chore("prepare"), seconds=READY_SECONDS).strip())
+    if (chroma := plan.chroma()) is not None:
+        supervisor.start(chroma)
     supervisor.start(plan.api())
     with step(report, SERVER):
         if plan.own_server:
@@ -126,7 +128,7 @@ def _start(plan: Plan, supervisor: Supervisor, report: Report, *, reset_schedule
         return
     supervisor.start(plan.worker())
     supervisor.start(plan.keeper())
-    for name in (API, KEEPER, WORKER):
+    for name in (API, KEEPER, WORKER, *([CHROMA] if chroma else [])):
         with step(report, name):
             supervisor.wait([name], seconds=READY_SECONDS)
 

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Installation
-from tests.servers import listens, wait_for
+from tests.servers import free_port, listens, wait_for
 
-PROCESSES = ["dryad up", "Prefect server", "API", "worker", "keeper"]
+PROCESSES = ["dryad up", "Chroma", "Prefect server", "API", "worker", "keeper"]
 EXAMPLES = Path(__file__).parents[1] / "deployments" / "prefect.yaml"
 FOREIGN = {"Origin": "http://evil.test"}
 Start = Callable[..., Installation]
@@ -26,7 +26,8 @@ Start = Callable[..., Installation]
 @pytest.fixture(scope="module")
 def ours(start: Start) -> Installation:
     """An installation the tests of this module kill, stop and start as they like."""
-    return start("ours")
+    chroma = {"DRYAD_CHROMA": "managed", "DRYAD_CHROMA_PORT": str(free_port())}
+    return start("ours", DRYAD_EMBEDDER="minilm", **chroma)
 
 
 def processes(installation: Installation) -> dict[str, dict[str, Any]]:
@@ -48,6 +49,7 @@ def exports(installation: Installation) -> dict[str, str]:
 def test_every_process_runs_and_is_shown(ours: Installation) -> None:
     shown = processes(ours)
     assert sorted(shown) == sorted(PROCESSES)
+    assert listens(shown["Chroma"]["port"])
     assert {row["state"] for row in shown.values()} == {"ready"}
     assert all(alive(row["pid"]) for row in shown.values())
     assert listens(shown["API"]["port"])

@@ -42,11 +42,11 @@ Before = Callable[[], Awaitable[object]]
 class Scripted:
     """The models of an installation, each answering by a script."""
 
-    degraded = "a script answered"
-
     def __init__(self, says: Says, *, before: Before) -> None:
+        self.degraded = "a script answered"
         self.says = says
         self.before = before
+        self.objections: list[dict[str, str]] = []
         self.asked: list[str] = []
 
     def model_for(self, *_: object) -> Language:
@@ -54,6 +54,11 @@ class Scripted:
             prompt = str(messages[0].parts[0].content)  # type: ignore[union-attr]
             self.asked.append(prompt)
             await self.before()
+            if info.output_tools:
+                shape = info.output_tools[0]
+                critique = {"objections": self.objections}
+                wanted = critique if "objections" in str(shape.parameters_json_schema) else {}
+                return ModelResponse(parts=[ToolCallPart(shape.name, wanted)])
             said = self.says(info.instructions or "", prompt)
             # A tool is called once, then the agent says that it is so.
             called = isinstance(said, ToolCallPart) and len(messages) > 1
@@ -139,6 +144,23 @@ async def test_an_answer_in_doubt_is_done_over_by_another_agent(house: Services)
     assert house.agents.get(ACME, "researcher").runs == 1
     assert house.agents.get(ACME, "researcher").successes == 0
     assert house.agents.get(ACME, "analyst").successes == 1
+
+
+async def test_what_a_critic_objects_to_is_done_over_and_the_report_tells_it(house: Services):
+    models = script(house, lambda _, prompt: "Better." if "not accepted" in prompt else "It is so.")
+    models.degraded = ""  # a model that plans and objects
+    models.objections = [{"member": "researcher-2", "objection": "It says nothing of stops."}]
+    _, found = await carry_out(house, BULLETS)
+    result = found["task"].result
+    assert [rung["member"] for rung in result["ladder"]] == ["researcher-2"]
+    assert "researcher-2-again:\nBetter." in result["answer"]
+    critiques = [one for one in found["force"]["messages"] if one["kind"] == "critique"]
+    assert critiques[0]["content"]["objections"] == ["It says nothing of stops."]
+    assert result["critique"]["tokens"] > 0
+    members = sum(one["tokens"] for one in result["work"]) + result["ladder"][0]["tokens"]
+    planner = house.decisions.get(ACME, found["task"].id)["planner"]["tokens"]
+    assert found["task"].tokens == members + planner + result["critique"]["tokens"]
+    assert "It says nothing of stops." in models.asked[-1]
 
 
 async def test_what_stays_in_doubt_waits_for_a_person_and_the_force_with_it(house: Services):

@@ -65,6 +65,14 @@ class PassageOut(Outgoing):
     provenance: Provenance
     agent: str
     score: float
+    parts: dict[str, float]
+
+
+class Found(Page[PassageOut]):
+    """Passages, and how they were looked for."""
+
+    searched_by: str = Field(description="`words`, or the model that found by meaning as well")
+    degraded: str = Field(description="Why a mirror was done without; the ledger answered instead")
 
 
 class DocumentOut(Outgoing):
@@ -93,10 +101,15 @@ def search(
     q: Annotated[str, Query(max_length=10_000, description="Any text; it has no syntax")],
     limit: Annotated[int, Query(ge=1, le=100)] = 5,
     category: Category = None,
-) -> Page[PassageOut]:
-    """Find passages that share words with `q`, best first."""
-    found = access.edge.services.librarian.search(access.tenant, q, limit, category=category)
-    return Page[PassageOut](items=[PassageOut.model_validate(passage) for passage in found])
+) -> Found:
+    """Find passages that answer `q` by their words and, with a model, by meaning; best first."""
+    librarian = access.edge.services.librarian
+    found = librarian.search(access.tenant, q, limit, category=category)
+    return Found(
+        items=[PassageOut.model_validate(passage) for passage in found],
+        searched_by=librarian.searches_by,
+        degraded=librarian.degraded,
+    )
 
 
 @router.get("/documents")

@@ -122,14 +122,14 @@ def test_what_is_quoted_is_material_and_no_work():
     assert (quoted["words_of_order"], quoted["joined_things_to_do"]) == (0, 0)
 
 
-def test_a_score_takes_less_than_ten_milliseconds():
+def test_a_score_takes_less_than_ten_milliseconds_of_cpu():
     part = taskbench.read_taskbench(SAMPLE)[1]
     taken: list[float] = []
     for text in [*part.texts, "word, and then another; " * 5_000]:
         plan = offline_plan("x")
-        begun = time.perf_counter()
+        begun = time.thread_time()
         score(text, plan, "read")
-        taken.append(time.perf_counter() - begun)
+        taken.append(time.thread_time() - begun)
     assert sorted(taken)[int(0.95 * len(taken))] < 0.010
     assert taken[-1] < 0.5
 

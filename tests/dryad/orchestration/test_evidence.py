@@ -124,6 +124,34 @@ def test_what_stays_in_doubt_goes_to_a_person(text: str, why: str):
     assert why in ladder[1].doubts[0]
 
 
+OPINION = {"researcher-1": ("it leaves out who renews it",)}
+
+
+def test_what_a_critic_alone_objects_to_is_done_over_and_the_better_answer_taken():
+    first, again = finding("A lease lasts thirty seconds [1]."), "researcher-1-again"
+    better = finding("A lease lasts thirty seconds and is renewed [1].", again, "analyst")
+    (rung,) = climb([first], {again: better}, OPINION)
+    assert (rung.doubts, rung.outcome) == (OPINION["researcher-1"], "accepted")
+    (rung,) = climb([first], {again: finding("Elephants migrate [1].", again)}, OPINION)
+    assert "does not speak of" in rung.outcome, "the first stands, and nobody is asked"
+    assert climb([first], {}, OPINION) == []
+
+
+def test_two_sound_answers_that_contradict_go_to_a_person_whoever_began():
+    first, again = finding("A lease lasts 30 seconds [1]."), "researcher-1-again"
+    other = finding("A lease lasts 45 seconds [1].", again, "analyst")
+    assert [rung.step for rung in climb([first], {again: other}, OPINION)] == [
+        "another agent", "a person",
+    ]  # fmt: skip
+
+
+def test_a_critic_takes_no_doubt_away():
+    first, again = finding("Elephants migrate [1]."), "researcher-1-again"
+    ladder = climb([first], {again: finding("Whales migrate [1].", again)}, OPINION)
+    assert [rung.step for rung in ladder] == ["another agent", "a person"]
+    assert ladder[0].doubts[1:] == OPINION["researcher-1"]
+
+
 def test_a_second_agent_that_was_stopped_helps_nobody():
     other = stopped("the limit of 5 tokens", "researcher-1-again")
     ladder = climb([finding("x [9]")], {"researcher-1-again": other})

