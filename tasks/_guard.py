@@ -5,7 +5,7 @@ from typing import Any
 
 from dryad.execution.episodes import Usage
 from dryad.execution.guard import Kind
-from dryad.foundation.budgets import Amounts, accounts_of
+from dryad.foundation.accounts import Amounts, accounts_of
 from dryad.foundation.errors import LimitExceeded
 from dryad.orchestration.tasks import Task
 from tasks._journal import carried_run

@@ -9,7 +9,7 @@ from prefect import get_client
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
-from dryad.foundation.budgets import Amounts
+from dryad.foundation.accounts import Amounts
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.orchestration.critic import Checked, Critique
 from dryad.orchestration.decision import Decision, Seat, shape, sole_agent

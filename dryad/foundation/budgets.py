@@ -7,88 +7,31 @@ left is never locked out for longer.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, Decimal
-from typing import Any, Literal, cast, get_args
+from decimal import Decimal
+from typing import Any, cast
 
 from sqlalchemy import case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from dryad.foundation.accounts import (
+    PERIOD,
+    RESOURCES,
+    SHAPES,
+    Account,
+    Amounts,
+    Line,
+    Reservation,
+    own,
+    whole,
+)
 from dryad.foundation.audit import Audit
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.database.locks import lock
 from dryad.foundation.database.models import BudgetRow, ReservationRow
-from dryad.foundation.errors import InvalidRequest, LimitExceeded, NotFound
-from dryad.foundation.ids import checked_name, new_id
-
-Resource = Literal["tokens", "cost_usd", "requests", "tool_calls", "wall_seconds"]
-RESOURCES: tuple[Resource, ...] = get_args(Resource)
-
-Shape = Literal["depth", "fan_out"]
-SHAPES: tuple[Shape, ...] = get_args(Shape)
-"""How far work may branch: nothing of it is used up, so it is compared with its cap alone."""
-
-PERIOD = timedelta(days=30)
-"""Tenants and projects begin anew after so long; tasks and agents never do."""
-
-_UNITS: Mapping[str, Decimal] = {"cost_usd": Decimal(1_000_000), "wall_seconds": Decimal(1_000)}
-"""Money is kept in millionths of a dollar and time in milliseconds: whole numbers add up."""
-
-Amounts = Mapping[Resource, Decimal | int | float]
-
-
-@dataclass(frozen=True)
-class Line:
-    """One resource of one account, in the resource's own unit."""
-
-    cap: Decimal | None
-    """None: no limit."""
-    spent: Decimal
-    reserved: Decimal
-
-    @property
-    def left(self) -> Decimal | None:
-        """What another step may still reserve; None: no limit."""
-        return None if self.cap is None else max(Decimal(0), self.cap - self.spent - self.reserved)
-
-
-@dataclass(frozen=True)
-class Account:
-    """One account as it stands."""
-
-    name: str
-    lines: Mapping[str, Line]
-    period_ends: datetime | None
-    """When what was spent counts from 0 again; None: never."""
-
-
-@dataclass(frozen=True)
-class Reservation:
-    """What one step holds until it is settled."""
-
-    id: str
-    accounts: tuple[str, ...]
-    amounts: Mapping[str, int] = field(repr=False)
-
-
-def accounts_of(
-    tenant: str, *, project: str = "", task: str = "", agent: str = ""
-) -> tuple[str, ...]:
-    """Return the accounts a step is charged to, the widest first.
-
-    Raises:
-        InvalidRequest: a project's name is none.
-    """
-    names = [tenant]
-    if project:
-        names.append(f"{tenant}/project:{checked_name(project, what='a project')}")
-    if task:
-        names.append(f"{tenant}/task:{task}")
-    if task and agent:
-        names.append(f"{tenant}/task:{task}/agent:{agent}")
-    return tuple(names)
+from dryad.foundation.errors import LimitExceeded, NotFound
+from dryad.foundation.ids import new_id
 
 
 class Budgets:
@@ -130,7 +73,7 @@ class Budgets:
             )
             for name in accounts:
                 if name not in there:
-                    self._add(session, name, _whole(caps.get(name, {})))
+                    self._add(session, name, whole(caps.get(name, {})))
 
     def set_caps(
         self, account: str, caps: Mapping[str, Decimal | int | float | None], *, by: str
@@ -140,7 +83,7 @@ class Budgets:
         Raises:
             InvalidRequest: the account or a resource is unknown, or a cap is negative.
         """
-        tenant, kept = account.partition("/")[0], _whole(caps)
+        tenant, kept = account.partition("/")[0], whole(caps)
         self.open([account])
         with self._database.transaction() as session:
             for resource, cap in kept.items():
@@ -191,14 +134,14 @@ class Budgets:
         Raises:
             LimitExceeded: an account's cap would be passed, or is reached already.
         """
-        whole = {name: amount or 0 for name, amount in _whole(amounts).items()}
-        whole.setdefault("wall_seconds", 1)  # time is known afterwards: some has to be left
+        most = {name: amount or 0 for name, amount in whole(amounts).items()}
+        most.setdefault("wall_seconds", 1)  # time is known afterwards: some has to be left
         now = self._clock()
         with self._database.transaction() as session:
             if id and (row := session.get(ReservationRow, id)) is not None:
                 return Reservation(row.id, tuple(row.accounts), row.amounts)
             self._begin_periods(session, accounts, now)
-            amount = _by_resource(whole)
+            amount = _by_resource(most)
             taken = session.execute(
                 update(BudgetRow)
                 .where(BudgetRow.account.in_(accounts))
@@ -215,11 +158,11 @@ class Budgets:
                 .execution_options(synchronize_session=False)
             ).all()
             if len(taken) < len(accounts) * len(RESOURCES):
-                raise self._passed(session, accounts, {(a, r) for a, r in taken}, whole)
-            made = Reservation(id or new_id("hold"), tuple(accounts), whole)
+                raise self._passed(session, accounts, {(a, r) for a, r in taken}, most)
+            made = Reservation(id or new_id("hold"), tuple(accounts), most)
             session.add(
                 ReservationRow(
-                    id=made.id, accounts=list(accounts), amounts=dict(whole), reserved_at=now,
+                    id=made.id, accounts=list(accounts), amounts=dict(most), reserved_at=now,
                     expires=now + self._lease, settled=None,
                 )
             )  # fmt: skip
@@ -308,7 +251,7 @@ class Budgets:
         if row is None:
             return False
         accounts, held = cast("tuple[list[str], dict[str, int]]", tuple(row))
-        charged = held if used is None else {n: a or 0 for n, a in _whole(used).items()}
+        charged = held if used is None else {n: a or 0 for n, a in whole(used).items()}
         self._begin_periods(session, accounts, now)  # it is charged to the period it ends in
         session.execute(
             update(BudgetRow)
@@ -326,7 +269,7 @@ class Budgets:
         session: Session,
         accounts: Sequence[str],
         taken: set[tuple[str, str]],
-        whole: Mapping[str, int],
+        most: Mapping[str, int],
     ) -> LimitExceeded:
         rows = session.scalars(
             select(BudgetRow)
@@ -336,7 +279,7 @@ class Budgets:
         for row in sorted(rows, key=lambda row: accounts.index(row.account)):
             if (row.account, row.resource) in taken:
                 continue
-            line, wanted = _line(row), _own(row.resource, whole.get(row.resource, 0))
+            line, wanted = _line(row), own(row.resource, most.get(row.resource, 0))
             return LimitExceeded(
                 f"the budget of {row.account} does not allow it: {wanted} {row.resource} wanted, "
                 f"{line.left} of {line.cap} left",
@@ -367,36 +310,9 @@ def _period(at: datetime) -> int:
     return int(at.timestamp() // PERIOD.total_seconds())
 
 
-def _whole(amounts: Mapping[Any, Decimal | int | float | None]) -> dict[str, int | None]:
-    """Return amounts as whole numbers of the unit they are kept in, rounded up.
-
-    Raises:
-        InvalidRequest: an unknown resource, or no amount.
-    """
-    kept: dict[str, int | None] = {}
-    for name, amount in amounts.items():
-        if name not in (*RESOURCES, *SHAPES):
-            known = ", ".join((*RESOURCES, *SHAPES))
-            raise InvalidRequest(f"{str(name)[:40]!r} is no resource", f"They are {known}.")
-        if amount is None:
-            kept[name] = None
-            continue
-        exact = Decimal(str(amount))
-        if not exact.is_finite() or not 0 <= exact < Decimal(10**12):
-            raise InvalidRequest(f"{name} must be from 0 to 10^12, got {amount}")
-        scaled = exact * _UNITS.get(name, Decimal(1))
-        kept[name] = int(scaled.to_integral_value(ROUND_CEILING))
-    return kept
-
-
-def _own(resource: str, amount: int) -> Decimal:
-    """Return an amount in the resource's own unit."""
-    return (Decimal(amount) / _UNITS.get(resource, Decimal(1))).normalize() + 0
-
-
 def _line(row: BudgetRow) -> Line:
-    cap = None if row.cap is None else _own(row.resource, row.cap)
-    return Line(cap, _own(row.resource, row.spent), _own(row.resource, row.reserved))
+    cap = None if row.cap is None else own(row.resource, row.cap)
+    return Line(cap, own(row.resource, row.spent), own(row.resource, row.reserved))
 
 
 def _account(name: str, rows: Sequence[BudgetRow], now: datetime) -> Account:

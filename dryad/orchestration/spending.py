@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from dryad.foundation.budgets import Account, Line
+from dryad.foundation.accounts import Account, Line
 
 _WIDTH, _HEIGHT = 200, 12
 _SPENT, _RESERVED, _LEFT = b"\x2f\x6f\xdb", b"\xa8\xc5\xf2", b"\xe4\xe7\xec"

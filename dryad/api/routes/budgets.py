@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from dryad.api.auth import Access, Admin, TaskReader
 from dryad.api.shapes import Incoming, Limit, Outgoing, Page
-from dryad.foundation.budgets import Account
+from dryad.foundation.accounts import Account
 
 router = APIRouter(prefix="/budgets", tags=["budgets"])
 

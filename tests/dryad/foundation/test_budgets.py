@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
+from dryad.foundation.accounts import PERIOD, accounts_of
 from dryad.foundation.audit import Audit
-from dryad.foundation.budgets import PERIOD, Budgets, accounts_of
+from dryad.foundation.budgets import Budgets
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import BudgetRow, ReservationRow
 from dryad.foundation.errors import InvalidRequest, LimitExceeded, NotFound

@@ -9,7 +9,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dryad.foundation.budgets import Account, Line
+from dryad.foundation.accounts import Account, Line
 from dryad.orchestration.spending import bar, spending_page
 
 
