@@ -47,6 +47,9 @@ from dryad.memory.librarian import Librarian
 from dryad.memory.minilm import MiniLM
 from dryad.memory.mirroring.index import IndexCopy
 from dryad.memory.mirroring.recent import RecentCopy
+from dryad.memory.recollection import recollection_problems
+from dryad.operations.backups.installed import backups_of
+from dryad.operations.backups.sets import Backups
 from dryad.operations.health import Health
 from dryad.orchestration.decisions import Decisions
 from dryad.orchestration.endings import Endings
@@ -88,11 +91,7 @@ class Services:
         self.clock = clock
         self._answers = answers
         self._closing: list[Callable[[], None]] = []
-        logs.configure(
-            settings.logs_dir,
-            component=component,
-            level=settings.log_level,
-        )
+        logs.configure(settings.logs_dir, component=component, level=settings.log_level)
 
     def close(self) -> None:
         """Close what was opened, newest first."""
@@ -368,6 +367,11 @@ class Services:
         )
 
     # -- operations
+
+    @cached_property
+    def backups(self) -> Backups:
+        """What is kept of the installation."""
+        return backups_of(self.settings, proofs=[recollection_problems], clock=self.clock)
 
     @cached_property
     def health(self) -> Health:
