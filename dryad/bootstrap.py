@@ -29,6 +29,7 @@ from dryad.execution.scribe import Scribe
 from dryad.execution.toolbox import Toolbox
 from dryad.foundation import logs
 from dryad.foundation.audit import Audit
+from dryad.foundation.budgets import Budgets
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.ids import TenantId
@@ -91,11 +92,7 @@ class Services:
         self.clock = clock
         self._answers = answers
         self._closing: list[Callable[[], None]] = []
-        logs.configure(
-            settings.logs_dir,
-            component=component,
-            level=settings.log_level,
-        )
+        logs.configure(settings.logs_dir, component=component, level=settings.log_level)
 
     def close(self) -> None:
         """Close what was opened, newest first."""
@@ -157,6 +154,12 @@ class Services:
     def stops(self) -> Stops:
         """The kill switches."""
         return Stops(self.database, audit=self.audit, clock=self.clock)
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        """What may be used."""
+        lease = self.settings.reservation_lease
+        return Budgets(self.database, self.audit, lease=lease, clock=self.clock)
 
     @cached_property
     def tools(self) -> Tools:
