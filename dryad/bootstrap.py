@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 from pydantic import SecretStr
@@ -51,7 +50,6 @@ from dryad.memory.mirroring.index import IndexCopy
 from dryad.memory.mirroring.recent import RecentCopy
 from dryad.memory.parsing.parsers import Parsers
 from dryad.memory.recollection import recollection_problems
-from dryad.memory.sources import Allowed
 from dryad.operations.backups.installed import backups_of
 from dryad.operations.backups.sets import Backups
 from dryad.operations.health import Health
@@ -286,9 +284,7 @@ class Services:
     @cached_property
     def ingestion(self) -> Ingestion:
         """Reads files and pages into long-term memory."""
-        s = self.settings
-        own = (s.home / "inbox", Path(__file__).parents[1] / "docs")
-        allowed = Allowed((*own, *s.ingest_paths), s.ingest_hosts, s.ingest_private_hosts)
+        allowed = adapters.ingestible(self.settings)
         return Ingestion(self.librarian, Parsers(self._run_code), self.outside, allowed)
 
     @cached_property
