@@ -25,6 +25,7 @@ from dryad.foundation.database.models.foundation import (
     VolumeRow,
 )
 from dryad.foundation.database.models.memory import (
+    BandRow,
     DocumentRow,
     MirrorRow,
     OutboxRow,
@@ -50,6 +51,7 @@ __all__ = [
     "AgentRow",
     "ApiKeyRow",
     "AuditRow",
+    "BandRow",
     "Base",
     "BudgetRow",
     "CaseRow",
