@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from dryad.orchestration.review.plans import difference_in, edits_plan
 from dryad.orchestration.review.quoting import inline, quoted
 
 _PROOFS = {
@@ -18,6 +19,9 @@ _PROOFS = {
         "**Sign with** your id and the decision code of your answer: `dryad inbox codes {case}`."
     ),
 }
+
+
+_EDITED = {True: "plan (or arguments of the call)", False: "arguments"}
 
 
 def brief(
@@ -43,7 +47,7 @@ def brief(
         due: When silence counts as no.
         requester: Who started the task, as far as known.
         refusal: Why the last answer was not accepted.
-        edited: The arguments a reviewer put in place of those asked about.
+        edited: What a reviewer put in place of the arguments, or of the plan, asked about.
         review: Who must say yes, and who did; see `review`.
     """
     parts: list[str] = []
@@ -60,7 +64,14 @@ def brief(
     if review:
         parts.append(review.replace("{case}", str(case)))
     parts += ["### What would happen", quoted(str(question["action"]))]
-    if (call := question.get("call")) is not None:
+    other_plan = edited is not None and edits_plan(question, edited)
+    if edited is not None and other_plan:
+        parts += [
+            "### What a reviewer changed in the plan",
+            quoted(difference_in(question, edited)),
+            "Yes is good for the plan with these changes.",
+        ]
+    if (call := question.get("call")) is not None and not other_plan:
         arguments = call["arguments"] if edited is None else edited
         parts += [
             "### With exactly this call",
@@ -79,7 +90,8 @@ def brief(
         inline(str(question["limits"])),
         (
             "*approve* does exactly this, once · *reject* prevents it · *edit* does it with the "
-            "arguments you give · *reply* answers without allowing it."
+            f"{_EDITED[question.get('plan') is not None]} you give · *reply* answers without "
+            "allowing it."
         ),
     ]
     return "\n\n".join(parts)
