@@ -1,16 +1,18 @@
 """Register the deployments of `prefect.yaml`: `python -P -m deployments.apply`.
 
-A deployment is registered by content: its version is a digest of everything registered, and one
-whose digest stands on the server is left alone. What an operator paused stays paused, also when
-the content changed; `--reset-schedules` returns to what the file says. `prefect deploy --all`
-registers the same set, but wakes what was paused.
+A deployment is registered by content: its version is a digest of everything registered and of the
+code it runs, and one whose digest stands on the server is left alone; workers hear of the others.
+What an operator paused stays paused, also when the content changed; `--reset-schedules` returns to
+what the file says. `prefect deploy --all` registers the same set, but wakes what was paused.
 """
 
 import argparse
+import hashlib
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -39,6 +41,7 @@ _KNOWN = frozenset({
     "name", "entrypoint", "work_pool", "schedules", "parameters", "tags", "description",
     "concurrency_limit",
 })  # fmt: skip
+_PACKAGES = ("blocks", "deployments", "dryad", "flows", "tasks")
 _TRIES = 5
 
 
@@ -66,6 +69,8 @@ class Spec:
     pool: str
     limit: int | None
     schedules: tuple[Schedule, ...]
+    code: str
+    """Digest of all our code: a worker that hears of another version begins anew with it."""
 
     @property
     def full_name(self) -> str:
@@ -94,10 +99,24 @@ def read(file: Path) -> list[Spec]:
     content: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
     if content.get("pull") != []:
         raise InvalidRequest(f"{file} must say `pull: []`: the code is installed, never pulled")
-    return [_spec(entry) for entry in content["deployments"]]
+    code = code_digest()
+    return [_spec(entry, code) for entry in content["deployments"]]
 
 
-def _spec(entry: dict[str, Any]) -> Spec:
+def code_digest(packages: Iterable[str] = _PACKAGES) -> str:
+    """Return a digest of the code that runs are made of."""
+    found = hashlib.sha256()
+    for package in packages:
+        spec = find_spec(package)
+        assert spec is not None
+        for root in sorted(spec.submodule_search_locations or ()):
+            for file in sorted(Path(root).rglob("*.py")):
+                found.update(f"{package}/{file.relative_to(root)}\0".encode())
+                found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()[:16]
+
+
+def _spec(entry: dict[str, Any], code: str) -> Spec:
     name = f"the deployment {entry.get('name', '?')!r} of {entry.get('entrypoint', '?')}"
     if unknown := set(entry) - _KNOWN:
         raise InvalidRequest(f"{name} has unknown keys: {', '.join(sorted(unknown))}")
@@ -119,6 +138,7 @@ def _spec(entry: dict[str, Any]) -> Spec:
         pool=entry["work_pool"]["name"],
         limit=entry.get("concurrency_limit"),
         schedules=tuple(_schedule(item, name) for item in entry.get("schedules") or ()),
+        code=code,
     )
 
 

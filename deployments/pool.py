@@ -215,10 +215,12 @@ def main(address: str, spares: str, inherited: str = "") -> None:
     anew = [sys.executable, "-P", "-m", "deployments.pool", address, spares]
 
     def begin_anew(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the new one can heed it
         os.execv(anew[0], [*anew, str(listener.fileno())])  # noqa: S606 - no shell
 
     signal.signal(signal.SIGHUP, begin_anew)
     signal.signal(signal.SIGCHLD, _reap)
+    _reap(signal.SIGCHLD, None)  # spares of the pool before us may have left already
     preload()
     carry(next_run(listener, int(spares)))
 

@@ -8,9 +8,7 @@ import os
 import shlex
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
@@ -33,13 +31,17 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 from deployments import handoff
 from dryad.foundation.settings import Settings, load
 from dryad.platform import tether
+from dryad.platform.scratch import scratch
 
 DUE_EVENTS = [f"prefect.flow-run.{name}" for name in ("Scheduled", "Resuming", "AwaitingRetry")]
+DEPLOYED_EVENTS = [f"prefect.deployment.{name}" for name in ("created", "updated")]
 _REPORT_SECONDS = 0.5
 """What the worker is given to report how its last run ended."""
 _LOOK_AFTER_SECONDS = (0.0, 0.02, 0.1)
 """When to look for a run that an event told of: the event may come before the run is stored."""
 _LONGEST_PAUSE_SECONDS = 600.0
+_DEPLOYING_SECONDS = 1.0
+"""One deployment rarely comes alone."""
 
 log = get_logger("workers.dryad")
 
@@ -65,9 +67,9 @@ class DryadWorker(ProcessWorker):
     directory. A run that is due again while its former process has not ended yet waits for that
     end. A worker that follows a killed one of its name first reports the runs that died with it.
 
-    SIGHUP makes later runs begin with the code as it is then. SIGTERM or SIGINT drains: no new
-    run is taken, the worker leaves when the last one has ended. A second signal leaves at once;
-    the runs die, and their leases let others carry them on.
+    After a deployment, or SIGHUP, later runs begin with the code as it is then. SIGTERM or SIGINT
+    drains: no new run is taken, the worker leaves when the last one has ended. A second signal
+    leaves at once; the runs die, and their leases let others carry them on.
     """
 
     type = "dryad"
@@ -75,7 +77,7 @@ class DryadWorker(ProcessWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._draining, self._due = asyncio.Event(), asyncio.Event()
+        self._draining, self._due, self._deployed = (asyncio.Event() for _ in range(3))
         self._looking = asyncio.Lock()
         self._mourned = False
         self._working: set[UUID] = set()
@@ -95,8 +97,8 @@ class DryadWorker(ProcessWorker):
     async def start(self, *args: Any, **kwargs: Any) -> None:
         """Work until drained; see the class."""
         settings, _ = load()
-        with tempfile.TemporaryDirectory(prefix="dryad-") as directory:
-            address = str(Path(directory) / "pool")
+        with scratch("dryad-worker-") as directory:
+            address = str(directory / "pool")
             DryadJobConfiguration.default_command = run_command(address, settings)
             async with anyio.create_task_group() as group:
                 self._heed_signals(group.cancel_scope)
@@ -104,6 +106,7 @@ class DryadWorker(ProcessWorker):
                 group.start_soon(self._keep_pool, address, settings.worker_spares)
                 group.start_soon(self._listen)
                 group.start_soon(self._look_when_due)
+                group.start_soon(self._reload_when_deployed)
                 await super().start(*args, **kwargs)
                 group.cancel_scope.cancel()
 
@@ -137,14 +140,10 @@ class DryadWorker(ProcessWorker):
                 scope.cancel()
             self._draining.set()
 
-        def asked_to_reload() -> None:
-            if self._pool is not None and self._pool.returncode is None:
-                self._pool.send_signal(signal.SIGHUP)
-
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, asked_to_stop)
         loop.add_signal_handler(signal.SIGINT, asked_to_stop)
-        loop.add_signal_handler(signal.SIGHUP, asked_to_reload)
+        loop.add_signal_handler(signal.SIGHUP, self._deployed.set)
 
     async def _end_cancelling(self, run: FlowRun) -> None:
         """Report cancelled a run whose process has ended and that is still being cancelled.
@@ -190,16 +189,17 @@ class DryadWorker(ProcessWorker):
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     async def _listen(self) -> None:
-        """Notice when a run of this work pool becomes due."""
+        """Notice when a run of this work pool becomes due, or when something is deployed to it."""
         while True:
             await anyio.sleep(1)
             try:
                 pool = EventAnyResourceFilter(id=[f"prefect.work-pool.{self.work_pool.id}"])
-                due = EventFilter(event=EventNameFilter(name=DUE_EVENTS), any_resource=pool)
-                async with get_events_subscriber(due, reconnection_attempts=0) as events:
+                names = EventNameFilter(name=DUE_EVENTS + DEPLOYED_EVENTS)
+                ours = EventFilter(event=names, any_resource=pool)
+                async with get_events_subscriber(ours, reconnection_attempts=0) as events:
                     self._due.set()  # for what came while nobody listened
-                    async for _ in events:
-                        self._due.set()
+                    async for event in events:
+                        (self._deployed if event.event in DEPLOYED_EVENTS else self._due).set()
             except Exception as error:  # noqa: BLE001 - whatever it is, the worker asks at intervals
                 log.debug("No event stream for now: %s", error)
 
@@ -212,6 +212,14 @@ class DryadWorker(ProcessWorker):
                 await anyio.sleep(pause)
                 if {run.id for run in await self.get_and_submit_flow_runs()} - before:
                     break
+
+    async def _reload_when_deployed(self) -> None:
+        while True:
+            await self._deployed.wait()
+            await anyio.sleep(_DEPLOYING_SECONDS)
+            self._deployed.clear()
+            if self._pool is not None and self._pool.returncode is None:
+                self._pool.send_signal(signal.SIGHUP)
 
     async def _leave_when_drained(self, scope: anyio.CancelScope) -> None:
         await self._draining.wait()
@@ -249,8 +257,9 @@ def run_command(address: str, settings: Settings) -> list[str]:
 
     `-P` keeps the run's working directory, a temporary one, off the import path.
     """
-    warm = [sys.executable, "-I", "-S", handoff.__file__, address, str(settings.run_memory_bytes)]
-    return [*warm, *tied([sys.executable, "-P", "-m", "prefect.engine"])]
+    hand_over = [handoff.__file__, address, str(settings.run_memory_bytes), tether.__file__]
+    cold = [sys.executable, "-P", "-m", "prefect.engine"]
+    return [sys.executable, "-I", "-S", *hand_over, *cold]
 
 
 def tied(command: list[str]) -> list[str]:

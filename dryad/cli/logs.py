@@ -13,7 +13,7 @@ from dryad.foundation import logs as files
 from dryad.foundation import settings as reader
 from dryad.foundation.errors import InvalidRequest, Unavailable
 from dryad.foundation.logs import Filter
-from dryad.foundation.settings import UNITS
+from dryad.foundation.setting_types import UNITS
 
 app = group("Read the logs from their end.")
 

@@ -116,9 +116,12 @@ def _reporter(settings: Settings, *, as_json: bool) -> "Callable[[Progress], Non
 
 
 def _say_where(settings: Settings) -> None:
+    from dryad.operations.backups.key import is_exported  # noqa: PLC0415 - as above
     from dryad.platform import up as platform  # noqa: PLC0415 - as above
 
     found = platform.access(settings)
     say(f"  Prefect UI  {found.ui_url}  (it asks once; enter {found.login})")
     say(f"  DRYAD API   {found.api_url}/docs")
     say("  questions   dryad inbox")
+    if not is_exported(settings.secrets_path):
+        say("  not safe    dryad backup export-keys FILE  (no backup is readable without the keys)")

@@ -17,7 +17,7 @@ import orjson
 
 from dryad.foundation.errors import Corrupt, NotFound, Refused, Unavailable
 
-_FILE = "secrets.json"
+SECRETS_FILE = "secrets.json"
 _FORMAT = 1
 
 
@@ -53,8 +53,8 @@ class Secrets:
             directory.parent.mkdir(parents=True, exist_ok=True)
             directory.mkdir(mode=0o700, exist_ok=True)
             _refuse_shared(directory)
-            if not (directory / _FILE).exists():
-                _publish(directory, _new())
+            if not (directory / SECRETS_FILE).exists():
+                publish(directory, SECRETS_FILE, _as_text(_new()))
         except OSError as error:
             raise Unavailable(
                 f"the secrets in {directory} cannot be written: {error.strerror}",
@@ -72,17 +72,8 @@ class Secrets:
             Corrupt: the file is damaged or of a newer DRYAD.
             Unavailable: this process may not read them.
         """
-        file = directory / _FILE
-        try:
-            _refuse_shared(directory)
-            _refuse_shared(file)
-            return _parse(file.read_bytes(), file)
-        except FileNotFoundError as error:
-            raise NotFound(
-                f"no secrets in {directory}", "`dryad up` makes them on its first start."
-            ) from error
-        except OSError as error:
-            raise Unavailable(f"{file} cannot be read: {error.strerror}") from error
+        file = directory / SECRETS_FILE
+        return _parse(read_private(file), file)
 
 
 def _new() -> Secrets:
@@ -101,14 +92,14 @@ def new_key_text() -> str:
     return f"dk_live_{random.token_hex(8)}_{random.token_hex(32)}"
 
 
-def _publish(directory: Path, made: Secrets) -> None:
-    """Write the file whole and give it its name only if nobody else did: a link never replaces."""
-    values = {item.name: getattr(made, item.name) for item in fields(made)}
-    text = orjson.dumps(
-        {"format": _FORMAT}
-        | {name: v.hex() if isinstance(v, bytes) else v for name, v in values.items()},
-        option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
-    )
+def publish(directory: Path, name: str, text: bytes) -> None:
+    """Write a private file whole and give it its name only if nobody else did.
+
+    A link never replaces, so of several writers the first one counts.
+
+    Raises:
+        OSError: the directory cannot be written.
+    """
     handle, draft = tempfile.mkstemp(dir=directory, prefix=".draft-")  # 0600
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -116,12 +107,42 @@ def _publish(directory: Path, made: Secrets) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         try:
-            os.link(draft, directory / _FILE)
+            os.link(draft, directory / name)
         except FileExistsError:
             return
         _sync_directory(directory)
     finally:
         Path(draft).unlink()
+
+
+def read_private(file: Path) -> bytes:
+    """Return a file of the secrets' directory.
+
+    Raises:
+        NotFound: there is none.
+        Refused: others could read the directory or the file.
+        Unavailable: this process may not read it.
+    """
+    try:
+        _refuse_shared(file.parent)
+        _refuse_shared(file)
+        return file.read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"no secrets in {file.parent}: {file.name} is missing",
+            "`dryad up` makes them on its first start.",
+        ) from error
+    except OSError as error:
+        raise Unavailable(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _as_text(made: Secrets) -> bytes:
+    values = {item.name: getattr(made, item.name) for item in fields(made)}
+    return orjson.dumps(
+        {"format": _FORMAT}
+        | {name: v.hex() if isinstance(v, bytes) else v for name, v in values.items()},
+        option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+    )
 
 
 def _sync_directory(directory: Path) -> None:

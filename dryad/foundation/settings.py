@@ -18,52 +18,24 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
-    SecretStr,
     ValidationError,
     model_validator,
 )
 
 from dryad.foundation.errors import InvalidRequest
+from dryad.foundation.setting_types import (
+    Duration,
+    OptionalPath,
+    OptionalSecret,
+    OptionalText,
+    names,
+    setting,
+)
 
 Service = Literal[
     "postgres", "redis", "chroma", "docker", "bubblewrap", "embedder", "browser", "llm"
 ]
 Provider = Literal["offline", "ollama", "openai", "anthropic"]
-
-UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-"""Seconds of each unit of a duration."""
-
-
-def _duration(value: object) -> object:
-    """Read `30s`, `5m`, `24h`, `7d`, `250ms`; leave everything else to pydantic."""
-    if isinstance(value, str) and (
-        match := re.fullmatch(r"([\d.]+)\s*(ms|s|m|h|d)", value.strip())
-    ):
-        return timedelta(seconds=float(match[1]) * UNITS[match[2]])
-    return value
-
-
-def _names(value: object) -> object:
-    """Read a comma separated list."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _blank_is_unset(value: object) -> object:
-    return None if value == "" else value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)]
-OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
-OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_unset)]
-
-
-def _setting(default: Any = ..., description: str = "", *, runbook: str = "", **limits: Any) -> Any:
-    """Declare one setting; `runbook` is the older name that the runbook's users know."""
-    return Field(default, description=description, json_schema_extra={"runbook": runbook}, **limits)
 
 
 class Settings(BaseModel):
@@ -72,164 +44,174 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # where this installation lives
-    home: Path = _setting(Path(".dryad"), "Embedded stores, secrets and sockets live here")
-    logs: OptionalPath = _setting(None, "Log files; default `logs/` beside the home")
-    secrets_dir: OptionalPath = _setting(None, "Secrets; default `<home>/secrets`")
-    audit_anchor: OptionalPath = _setting(
+    home: Path = setting(Path(".dryad"), "Embedded stores, secrets and sockets live here")
+    logs: OptionalPath = setting(None, "Log files; default `logs/` beside the home")
+    secrets_dir: OptionalPath = setting(None, "Secrets; default `<home>/secrets`")
+    audit_anchor: OptionalPath = setting(
         None, "Directory of the audit heads; default in the home, which is weak"
     )
-    host: str = _setting("127.0.0.1", "Address the API and the Prefect UI bind to")
-    api_port: int = _setting(8000, "Port of the DRYAD API", ge=1, le=65535)
-    prefect_port: int = _setting(4200, "Port of the Prefect UI and API", ge=1, le=65535)
-    chroma_port: int = _setting(8001, "Port of a managed Chroma server", ge=1, le=65535)
-    api_url: OptionalText = _setting(None, "DRYAD API the command line talks to; default this host")
-    api_key: OptionalSecret = _setting(
+    host: str = setting("127.0.0.1", "Address the API and the Prefect UI bind to")
+    api_port: int = setting(8000, "Port of the DRYAD API", ge=1, le=65535)
+    prefect_port: int = setting(4200, "Port of the Prefect UI and API", ge=1, le=65535)
+    chroma_port: int = setting(8001, "Port of a managed Chroma server", ge=1, le=65535)
+    api_url: OptionalText = setting(None, "DRYAD API the command line talks to; default this host")
+    api_key: OptionalSecret = setting(
         None, "Key the command line shows; default the operator key in the home"
     )
-    prefect_api_url: OptionalText = _setting(
+    prefect_api_url: OptionalText = setting(
         None, "An existing Prefect server; default the one `dryad up` starts"
     )
-    prefect_database_url: OptionalSecret = _setting(
+    prefect_database_url: OptionalSecret = setting(
         None, "Database of the own Prefect server; default SQLite in the home"
     )
-    require_services: Annotated[frozenset[Service], BeforeValidator(_names)] = _setting(
+    require_services: Annotated[frozenset[Service], BeforeValidator(names)] = setting(
         frozenset(), "Never fall back for these, comma separated"
     )
-    min_free_disk_bytes: int = _setting(
+    min_free_disk_bytes: int = setting(
         500_000_000, "`dryad up` refuses to start with less free disk", ge=0
     )
-    stop_grace: Duration = _setting(
+    stop_grace: Duration = setting(
         timedelta(seconds=30), "How long `dryad down` lets runs reach a safe point"
     )
-    history_retention: Duration = _setting(
+    history_retention: Duration = setting(
         timedelta(days=30),
         "How long finished runs, their logs, artifacts and journal are kept",
         gt=timedelta(0),
     )
-    worker_limit: int = _setting(4, "Flow runs at once per worker", ge=1)
-    worker_spares: int = _setting(
+    worker_limit: int = setting(4, "Flow runs at once per worker", ge=1)
+    worker_spares: int = setting(
         2, "Processes a worker keeps ready for the next runs; 0: every run imports for itself", ge=0
     )
-    worker_poll: Duration = _setting(
+    worker_poll: Duration = setting(
         timedelta(seconds=5), "How often a worker asks for work it was not told of"
     )
-    run_memory_bytes: int = _setting(
+    run_memory_bytes: int = setting(
         2_000_000_000, "A run that uses more memory is ended, Crashed; 0: no limit", ge=0
     )
 
     # database
-    database_url: OptionalSecret = _setting(
+    database_url: OptionalSecret = setting(
         None, "SQLAlchemy URL; default SQLite in the home", runbook="DATABASE_URL"
     )
-    pool_size: int = _setting(
+    pool_size: int = setting(
         20, "Database connections kept per process", runbook="SQLALCHEMY_POOL_SIZE", ge=1
     )
-    pool_overflow: int = _setting(
+    pool_overflow: int = setting(
         40, "Connections above the pool under load", runbook="SQLALCHEMY_MAX_OVERFLOW", ge=0
     )
-    database_timeout: Duration = _setting(
+    database_timeout: Duration = setting(
         timedelta(seconds=15), "Longest wait for a connection or a lock"
     )
 
+    # backups
+    backup_targets: Annotated[tuple[str, ...], BeforeValidator(names)] = setting(
+        (), "Directories or addresses (s3://…) of backup sets; default `backups/` beside the home"
+    )
+    backup_keep_days: int = setting(7, "Days of which a backup set is kept", ge=1)
+    backup_keep_weeks: int = setting(4, "Weeks of which a backup set is kept", ge=0)
+    backup_keep_months: int = setting(12, "Months of which a backup set is kept", ge=0)
+    postgres_tools: OptionalPath = setting(
+        None, "Directory of `pg_dump` and `pg_restore`; default PATH"
+    )
+
     # memory
-    redis_url: OptionalSecret = _setting(
+    redis_url: OptionalSecret = setting(
         None, "None: the embedded short-term store", runbook="REDIS_URL"
     )
-    redis_available: bool = _setting(
+    redis_available: bool = setting(
         True, "False: ignore Redis even when its URL is set", runbook="REDIS_AVAILABLE"
     )
-    chroma: str = _setting(
+    chroma: str = setting(
         "embedded",
         "embedded | managed (started by `dryad up`) | the URL of a Chroma server",
         pattern=r"^(embedded|managed|https?://[^/].*)$",
     )
-    mirror_timeout: Duration = _setting(
+    mirror_timeout: Duration = setting(
         timedelta(milliseconds=500),
         "Longest wait for an answer of Redis; Chroma has ten times as long",
         gt=timedelta(0),
     )
-    embedder: Literal["none", "minilm"] = _setting(
+    embedder: Literal["none", "minilm"] = setting(
         "none", "minilm: search by meaning as well as by words; needs the extra `embeddings`"
     )
-    recent_retention: Duration = _setting(
+    recent_retention: Duration = setting(
         timedelta(hours=24), "Default life of short-term memory", gt=timedelta(0)
     )
 
     # models
-    llm_provider: Provider = _setting(
+    llm_provider: Provider = setting(
         "offline", "First provider asked", runbook="PRIMARY_LLM_PROVIDER"
     )
-    llm_fallbacks: Annotated[tuple[Provider, ...], BeforeValidator(_names)] = _setting(
+    llm_fallbacks: Annotated[tuple[Provider, ...], BeforeValidator(names)] = setting(
         (), "Providers asked, in this order, when the first is down, too slow or busy"
     )
-    llm_model: OptionalText = _setting(None, "Model name; default the provider's usual one")
-    llm_timeout: Duration = _setting(timedelta(seconds=120), "Longest wait for one answer")
-    llm_price_usd_per_mtok: OptionalText = _setting(
+    llm_model: OptionalText = setting(None, "Model name; default the provider's usual one")
+    llm_timeout: Duration = setting(timedelta(seconds=120), "Longest wait for one answer")
+    llm_price_usd_per_mtok: OptionalText = setting(
         None, "Price of an unlisted model: 'input,output' in USD per million tokens; '0,0' is free"
     )
-    openai_base_url: OptionalText = _setting(
+    openai_base_url: OptionalText = setting(
         None, "Any OpenAI-compatible endpoint", runbook="OPENAI_BASE_URL"
     )
-    openai_api_key: OptionalSecret = _setting(None, "OpenAI key", runbook="OPENAI_API_KEY")
-    anthropic_api_key: OptionalSecret = _setting(None, "Anthropic key", runbook="ANTHROPIC_API_KEY")
-    ollama_base_url: str = _setting(
+    openai_api_key: OptionalSecret = setting(None, "OpenAI key", runbook="OPENAI_API_KEY")
+    anthropic_api_key: OptionalSecret = setting(None, "Anthropic key", runbook="ANTHROPIC_API_KEY")
+    ollama_base_url: str = setting(
         "http://127.0.0.1:11434", "Ollama server", runbook="OLLAMA_BASE_URL"
     )
-    critic: bool = _setting(
+    critic: bool = setting(
         True, "Whether a language model reads, and may object to, what a task force found"
     )
 
-    max_body_bytes: int = _setting(8_000_000, "Largest request body the API reads", ge=1_000)
+    max_body_bytes: int = setting(8_000_000, "Largest request body the API reads", ge=1_000)
 
     # limits of one task
-    max_task_bytes: int = _setting(100_000, "Longest task text, UTF-8 bytes", ge=1)
-    max_context_bytes: int = _setting(200_000, "Largest task context as JSON, bytes", ge=2)
-    max_context_depth: int = _setting(20, "Deepest nesting of a task context", ge=1)
-    max_steps: int = _setting(30, "Model and tool calls of one agent on one task", ge=1)
-    max_tokens: int = _setting(200_000, "Tokens of one task, all agents", ge=1)
-    max_cost_usd: float = _setting(5.0, "Money of one task, all agents, USD", ge=0)
-    max_run_time: Duration = _setting(timedelta(minutes=30), "Longest working time of one task")
-    question_deadline: Duration = _setting(
+    max_task_bytes: int = setting(100_000, "Longest task text, UTF-8 bytes", ge=1)
+    max_context_bytes: int = setting(200_000, "Largest task context as JSON, bytes", ge=2)
+    max_context_depth: int = setting(20, "Deepest nesting of a task context", ge=1)
+    max_steps: int = setting(30, "Model and tool calls of one agent on one task", ge=1)
+    max_tokens: int = setting(200_000, "Tokens of one task, all agents", ge=1)
+    max_cost_usd: float = setting(5.0, "Money of one task, all agents, USD", ge=0)
+    max_run_time: Duration = setting(timedelta(minutes=30), "Longest working time of one task")
+    reservation_lease: Duration = setting(
+        timedelta(minutes=10),
+        "What a step reserved of a budget and nobody settled is charged in full after this",
+        gt=timedelta(0),
+    )
+    question_deadline: Duration = setting(
         timedelta(hours=24), "A question nobody answered is rejected after this"
     )
-    approval_valid: Duration = _setting(
+    approval_valid: Duration = setting(
         timedelta(hours=24), "An approval not used for so long is asked for again", gt=timedelta(0)
     )
-    code_failures_free: int = _setting(
-        3, "A reviewer's wrong codes in a row that cost no waiting", ge=1
-    )
-    code_wait: Duration = _setting(
+    code_failures_free: int = setting(3, "Wrong codes of a reviewer in a row that are free", ge=1)
+    code_wait: Duration = setting(
         timedelta(seconds=5), "What the next wrong code costs; each one after it twice as much"
     )
-    code_wait_most: Duration = _setting(
-        timedelta(minutes=15), "Longest wait after a wrong code of a reviewer"
-    )
-    code_failures_alarm: int = _setting(
-        5, "An alarm is raised at every so many wrong codes of a reviewer in a row", ge=1
-    )
+    code_wait_most: Duration = setting(timedelta(minutes=15), "Longest wait after a wrong code")
+    code_failures_alarm: int = setting(5, "Wrong codes in a row that raise an alarm", ge=1)
 
     # sandbox
-    sandbox: Literal["auto", "docker", "bubblewrap", "namespaces", "landlock"] = _setting(
+    sandbox: Literal["auto", "docker", "bubblewrap", "namespaces", "landlock"] = setting(
         "auto", "The rung to use; auto takes the strongest that works"
     )
-    sandbox_time: Duration = _setting(timedelta(seconds=30), "Wall time of one sandboxed run")
-    sandbox_memory_bytes: int = _setting(512_000_000, "Memory of one sandboxed run", ge=16_000_000)
+    sandbox_time: Duration = setting(timedelta(seconds=30), "Wall time of one sandboxed run")
+    sandbox_memory_bytes: int = setting(512_000_000, "Memory of one sandboxed run", ge=16_000_000)
 
     # logs
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = _setting(
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = setting(
         "INFO", "Least level written", runbook="LOG_LEVEL"
     )
-    log_rotate_bytes: int = _setting(50_000_000, "A log file is rotated at this size", ge=10_000)
-    log_keep: int = _setting(10, "Rotated files kept per log", ge=1)
+    log_rotate_bytes: int = setting(50_000_000, "A log file is rotated at this size", ge=10_000)
+    log_keep: int = setting(10, "Rotated files kept per log", ge=1)
 
     # leases
-    lease: Duration = _setting(
+    lease: Duration = setting(
         timedelta(seconds=30), "A run that does not renew its lease for this long is taken over"
     )
-    crash_quiet: Duration = _setting(
+    crash_quiet: Duration = setting(
         timedelta(seconds=10), "Wait between marking a run crashed and starting it again"
     )
-    max_attempts: int = _setting(5, "Processes one run may lose before its task fails", ge=1)
+    max_attempts: int = setting(5, "Processes one run may lose before its task fails", ge=1)
 
     @model_validator(mode="after")
     def _absolute(self) -> "Settings":
@@ -240,10 +222,11 @@ class Settings(BaseModel):
             "home": home,
             "logs": logs,
             "secrets_dir": (self.secrets_dir or home / "secrets").expanduser().resolve(),
+            "backup_targets": self.backup_targets or (str(home.parent / "backups"),),
             "audit_anchor": (self.audit_anchor or home / "audit-heads").expanduser().resolve(),
         }
-        for name, path in resolved.items():
-            object.__setattr__(self, name, path)
+        for name, value in resolved.items():
+            object.__setattr__(self, name, value)
         return self
 
     @property
@@ -277,6 +260,16 @@ class Settings(BaseModel):
         if self.chroma == "managed":
             return f"http://127.0.0.1:{self.chroma_port}"
         return None if self.chroma == "embedded" else self.chroma
+
+    @property
+    def prefect_database(self) -> str | None:
+        """SQLAlchemy URL of the own Prefect server's database; None: the server is not ours."""
+        if self.prefect_api_url is not None:
+            return None
+        if self.prefect_database_url is None:
+            return f"sqlite+aiosqlite:///{self.home / 'prefect' / 'prefect.db'}"
+        url = self.prefect_database_url.get_secret_value()
+        return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+asyncpg://", url)
 
     @property
     def prefect_url(self) -> str:

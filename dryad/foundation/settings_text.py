@@ -6,7 +6,8 @@ from typing import NamedTuple, cast
 
 from pydantic import SecretStr
 
-from dryad.foundation.settings import UNITS, Origin, Settings
+from dryad.foundation.setting_types import UNITS
+from dryad.foundation.settings import Origin, Settings
 
 MASK = "********"
 

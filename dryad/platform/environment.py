@@ -5,7 +5,6 @@ person at the terminal has set for another installation or another Prefect does 
 """
 
 import os
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -70,7 +69,7 @@ def prefect_server(settings: Settings, secrets: Secrets) -> Environment:
         "PREFECT_SERVER_API_AUTH_STRING": secrets.prefect_auth,
         "PREFECT_SERVER_ENCRYPTION_KEY": secrets.prefect_encryption_key,
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(_own_origins(settings)),
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": _prefect_database(settings),
+        **_prefect_database(settings),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # Daily: the logs and artifacts of runs that `prune-history` deleted.
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
@@ -83,11 +82,9 @@ def _own_origins(settings: Settings) -> list[str]:
     return sorted(f"http://{host}:{settings.prefect_port}" for host in hosts)
 
 
-def _prefect_database(settings: Settings) -> str:
-    if settings.prefect_database_url is None:
-        return f"sqlite+aiosqlite:///{settings.home / 'prefect' / 'prefect.db'}"
-    url = settings.prefect_database_url.get_secret_value()
-    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+asyncpg://", url)
+def _prefect_database(settings: Settings) -> Environment:
+    url = settings.prefect_database
+    return {} if url is None else {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
 
 
 def _text(value: Any) -> str:
@@ -96,6 +93,8 @@ def _text(value: Any) -> str:
             return value.get_secret_value()
         case timedelta():
             return f"{value.total_seconds():.6f}s"
+        case tuple():
+            return ",".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
         case frozenset():
             return ",".join(sorted(map(str, value)))  # pyright: ignore[reportUnknownArgumentType]
         case _:

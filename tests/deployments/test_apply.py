@@ -82,6 +82,18 @@ def test_registering_again_touches_nothing(apply: Apply, prefect: httpx.Client) 
     assert deployment(prefect) == before
 
 
+def test_other_code_is_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "sample" / "inner"
+    package.mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    seen: list[str] = []
+    for file, text in (("__init__.py", ""), ("a.py", "x = 1"), ("a.py", "x = 2"), ("b.txt", "-")):
+        (package / file).write_text(text)
+        seen.append(registration.code_digest(["sample"]))
+    assert len(set(seen[:3])) == 3
+    assert seen[3] == seen[2]
+
+
 def test_what_an_operator_paused_stays_paused_even_when_the_content_changes(
     apply: Apply, prefect: httpx.Client, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,9 +21,10 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 from deployments import handoff
 from deployments import pool as pool_module
 from deployments import worker as worker_module
+from dryad.platform import tether
 from dryad.runs import Runs
-from tests.deployments.conftest import alive, children, pool, spares
-from tests.servers import wait_for
+from tests.deployments.conftest import FILES, alive, children, pool, spares
+from tests.servers import PrefectServer, wait_for
 
 
 def start(runs: Runs, flow: str, **parameters: Any) -> str:
@@ -101,7 +103,7 @@ def test_a_run_that_wants_another_interpreter_starts_cold(
     run = start_with(api, {"PYTHONHASHSEED": "7"}, path)
     found = told(runs, path, run)
     assert found["environment"]["PYTHONHASHSEED"] == "7"
-    assert found["parent"] == standing.pid
+    assert found["parent"] != (parent.pid if (parent := pool(standing)) else 0)
 
 
 def test_a_run_that_uses_too_much_memory_is_ended_and_says_so(
@@ -195,6 +197,22 @@ def test_a_reloaded_pool_forks_anew_and_its_runs_finish(
     assert runs.state(run).type == "COMPLETED"
 
 
+def test_after_a_deployment_the_pool_forks_anew(
+    standing: psutil.Process, prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    before = spares(standing)
+    file = tmp_path / "changed.yaml"
+    text = FILES[1].read_text()
+    file.write_text(text.replace("work_pool:", "tags: [changed]\n    work_pool:"))
+    subprocess.run(
+        [sys.executable, "-P", "-m", "deployments.apply", str(file)],
+        env=prefect_server.environment,
+        check=True,
+    )
+    wait_for("new spares", lambda: len(spares(standing) - before) == 2, seconds=60)
+    wait_for("the end of the old ones", lambda: not spares(standing) & before, seconds=10)
+
+
 def test_a_killed_handoff_takes_its_run_along(
     standing: psutil.Process, runs: Runs, tmp_path: Path
 ) -> None:
@@ -220,7 +238,7 @@ def test_a_killed_pool_takes_its_runs_along_and_the_next_run_is_carried(
     wait_for("another pool", lambda: len(spares(standing)) == 2, seconds=60)
     another = pool(standing)
     assert another is not None
-    assert found["parent"] in {standing.pid, another.pid}  # cold, or by the next pool
+    assert found["parent"] != parent.pid  # cold, or by the next pool
 
 
 def test_the_worker_uses_no_private_name_of_prefect() -> None:
@@ -234,13 +252,51 @@ def test_the_worker_uses_no_private_name_of_prefect() -> None:
                 assert name not in theirs, f"{module.__name__} touches {name}"
 
 
-def test_without_a_pool_the_handoff_becomes_the_cold_command(tmp_path: Path) -> None:
-    command = [sys.executable, "-I", "-S", handoff.__file__, str(tmp_path / "nobody"), "0"]
-    cold = [sys.executable, "-c", "import os, sys; print(os.getpid()); sys.exit(7)"]
-    process = subprocess.Popen([*command, *cold], stdout=subprocess.PIPE, text=True)
-    said, _ = process.communicate(timeout=30)
-    assert process.returncode == 7
-    assert int(said) == process.pid
+COLD = "import os, sys; print(os.getpid(), flush=True); "
+
+
+@contextmanager
+def cold(code: str, *, memory: int = 0) -> Generator[tuple["subprocess.Popen[str]", int]]:
+    """A handoff that finds no pool, and the process that carries the run instead."""
+    command = [sys.executable, "-I", "-S", handoff.__file__, "nobody", str(memory)]
+    process = subprocess.Popen(
+        [*command, tether.__file__, sys.executable, "-c", COLD + code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    yield process, int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+
+
+def test_without_a_pool_the_run_is_carried_cold_and_ends_as_it_ends() -> None:
+    with cold("sys.exit(7)") as (process, _):
+        assert process.wait(timeout=30) == 7
+
+
+def test_a_cold_run_is_asked_to_end_as_its_handoff_is() -> None:
+    with cold("import time; time.sleep(60)") as (process, pid):
+        process.terminate()
+        assert process.wait(timeout=30) == -signal.SIGTERM
+        assert not alive(pid)
+
+
+def test_a_cold_run_does_not_outlive_its_handoff() -> None:
+    with cold("import time; time.sleep(60)") as (process, pid):
+        process.kill()
+        process.wait()
+        wait_for("its end", lambda: not alive(pid), seconds=10)
+
+
+def test_a_cold_run_that_uses_too_much_memory_is_ended_and_says_so() -> None:
+    greedy = "held = b'x' * 300_000_000; import time; time.sleep(60)"
+    with cold(greedy, memory=200_000_000) as (process, pid):
+        assert process.wait(timeout=30) == 247
+        assert process.stderr is not None
+        assert "it used more than 200,000,000 bytes of memory" in process.stderr.read()
+        wait_for("its end", lambda: not alive(pid), seconds=10)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")

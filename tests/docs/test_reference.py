@@ -23,7 +23,7 @@ def test_every_default_in_the_example_means_the_default(tmp_path: Path):
     (untouched := tmp_path / "untouched").mkdir()
     said, origins = settings.load({}, directory=tmp_path)
     default, _ = settings.load({}, directory=untouched)
-    paths = {"home", "logs", "secrets_dir", "audit_anchor"}
+    paths = {"home", "logs", "secrets_dir", "audit_anchor", "backup_targets"}
     assert said.model_dump(exclude=paths) == default.model_dump(exclude=paths)
     assert sum("(.env)" in origin.origin for origin in origins) > len(origins) / 2
     assert set(re.findall(r"DRYAD_(\w+)=", example)) == {name.upper() for name, *_ in origins}

@@ -64,25 +64,7 @@ def brief(
     if review:
         parts.append(review.replace("{case}", str(case)))
     parts += ["### What would happen", quoted(str(question["action"]))]
-    other_plan = edited is not None and edits_plan(question, edited)
-    if edited is not None and other_plan:
-        parts += [
-            "### What a reviewer changed in the plan",
-            quoted(difference_in(question, edited)),
-            "Yes is good for the plan with these changes.",
-        ]
-    if (call := question.get("call")) is not None and not other_plan:
-        arguments = call["arguments"] if edited is None else edited
-        parts += [
-            "### With exactly this call",
-            f"**{inline(call['tool'])}**, version {inline(call['version'])}, with the arguments",
-            quoted(_pretty(arguments)),
-        ]
-        if edited is not None:
-            parts += [
-                "### What a reviewer changed in them",
-                quoted(changed(call["arguments"], edited)),
-            ]
+    parts += _exactly(question, edited)
     if question.get("origin"):
         parts += ["### Where this comes from", quoted(str(question["origin"]))]
     parts += [
@@ -95,6 +77,28 @@ def brief(
         ),
     ]
     return "\n\n".join(parts)
+
+
+def _exactly(question: Mapping[str, Any], edited: Mapping[str, Any] | None) -> list[str]:
+    """Return the call that would be made, and what a reviewer changed in it or in the plan."""
+    if edited is not None and edits_plan(question, edited):
+        return [
+            "### What a reviewer changed in the plan",
+            quoted(difference_in(question, edited)),
+            "Yes is good for the plan with these changes.",
+        ]
+    call = question.get("call")
+    if call is None:
+        return []
+    shown = [
+        "### With exactly this call",
+        f"**{inline(call['tool'])}**, version {inline(call['version'])}, with the arguments",
+        quoted(_pretty(call["arguments"] if edited is None else edited)),
+    ]
+    if edited is not None:
+        difference = quoted(changed(call["arguments"], edited))
+        shown += ["### What a reviewer changed in them", difference]
+    return shown
 
 
 def review(needs: Mapping[str, Any], votes: Sequence[tuple[str, str, str]], proof: str) -> str:

@@ -1,0 +1,1 @@
+"""Backup sets: what an installation keeps of itself, sealed, so that it can be what it was."""
