@@ -10,6 +10,7 @@ from dryad.api.edge import Edge
 from dryad.api.routes import (
     agents,
     audit,
+    budgets,
     consultations,
     decisions,
     health,
@@ -39,6 +40,7 @@ _RESOURCES = (
     memory,
     mirrors,
     policies,
+    budgets,
     reviewers,
     stops,
     tenants,

@@ -83,7 +83,7 @@ def decide(plan: Plan, complexity: Complexity, tier: Tier, at: Situation) -> Dec
         at: Policy, agents, stops and budget.
     """
     seats = _seats(plan, at)
-    parallel = _parallel(seats)
+    parallel, _ = shape(seats)
     gathers = parallel > 1 and complexity.requires_collaboration
     if parallel > 1 and not gathers:
         seats = _one_after_another(seats)
@@ -117,6 +117,16 @@ def decide(plan: Plan, complexity: Complexity, tier: Tier, at: Situation) -> Dec
             },
         },
     )
+
+
+def shape(seats: Sequence[Seat]) -> tuple[int, int]:
+    """Return the most seats that can work at the same time, and how many wait in a row."""
+    depth: dict[str, int] = {}
+    for seat in seats:
+        depth[seat.member] = 1 + max((depth[earlier] for earlier in seat.after), default=-1)
+    levels = list(depth.values())
+    widest = max((levels.count(level) for level in set(levels)), default=0)
+    return widest, 1 + max(levels, default=-1)
 
 
 def sole_agent(decision: Mapping[str, Any] | None) -> str:
@@ -194,14 +204,6 @@ def _would_change(
         yield f"a `task_force_above` below {known} would make it a task force"
     else:
         yield "the same pieces in an order (numbered, or with 'then') would go to one after another"
-
-
-def _parallel(seats: tuple[Seat, ...]) -> int:
-    """Return the most seats that can work at the same time, by how deep they wait."""
-    depth: dict[str, int] = {}
-    for seat in seats:
-        depth[seat.member] = 1 + max((depth[earlier] for earlier in seat.after), default=-1)
-    return max((list(depth.values()).count(level) for level in set(depth.values())), default=0)
 
 
 def _one_after_another(seats: tuple[Seat, ...]) -> tuple[Seat, ...]:

@@ -28,6 +28,9 @@ nobody reported. On a busy machine a process takes a minute to import everything
 FORMLESS_AFTER = timedelta(seconds=60)
 """A suspended run without a form for so long has lost it: its process died in between."""
 
+SETTLED_KEPT = timedelta(days=1)
+"""How long it can be looked up what a step reserved; the accounts know for ever."""
+
 log = logs.get_logger("keeper")
 
 
@@ -84,6 +87,12 @@ class Rounds:
         """Close the questions nobody answered in time."""
         for case in self.services.cases.expire():
             log.info("question_expired", case=case.id, task=case.task)
+
+    def charge(self) -> None:
+        """Charge in full what steps reserved that never came back."""
+        if lapsed := self.services.budgets.settle_lapsed():
+            log.warning("reservations_lapsed", count=lapsed)
+        self.services.budgets.forget_settled(before=self.services.clock() - SETTLED_KEPT)
 
     def wake(self) -> None:
         """Let runs go on whose question is closed but whose form is still open."""

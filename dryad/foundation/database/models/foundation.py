@@ -124,6 +124,37 @@ class StopRow(Base):
     lifted_at: Mapped[datetime | None] = mapped_column(index=True)
 
 
+class BudgetRow(Base):
+    """One resource of one account: what may be used, was used, and is held by steps under way."""
+
+    __tablename__ = "budgets"
+
+    account: Mapped[str] = mapped_column(String(300), primary_key=True)
+    """`tenant`, `tenant/project:x`, `tenant/task:x` or `tenant/task:x/agent:y`."""
+    resource: Mapped[str] = mapped_column(String(16), primary_key=True)
+    cap: Mapped[int | None] = mapped_column(BigInteger)
+    """In whole units: millionths of a dollar, milliseconds, else the thing itself; NULL: no limit.
+    """
+    spent: Mapped[int] = mapped_column(BigInteger)
+    reserved: Mapped[int] = mapped_column(BigInteger)
+    period: Mapped[int | None]
+    """How many times 30 days since 1970 `spent` counts for; NULL: for ever."""
+
+
+class ReservationRow(Base):
+    """What one step holds of its accounts until it is settled."""
+
+    __tablename__ = "reservations"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    accounts: Mapped[list[Any]]
+    amounts: Mapped[dict[str, Any]]
+    reserved_at: Mapped[datetime]
+    expires: Mapped[datetime] = mapped_column(index=True)
+    """Charged in full when nobody settled it by then."""
+    settled: Mapped[datetime | None] = mapped_column(index=True)
+
+
 class ToolRow(Base):
     """One version of a tool; name, version and schemas never change once stored."""
 
