@@ -59,6 +59,7 @@ from dryad.orchestration.hybrid import HybridOrchestrator
 from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
+from dryad.orchestration.review.plans import EditedPlans
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
 from dryad.orchestration.task_force import TaskForces
@@ -354,6 +355,7 @@ class Services:
             self._answers,
             policies=self.policies,
             reviewers=self.reviewers,
+            plans=EditedPlans(self.agents, self.tools),
             secret=self.secrets.review_secret,
             epoch=self.installation.epoch(),
             deadline=self.settings.question_deadline,
