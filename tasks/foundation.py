@@ -1,10 +1,11 @@
-"""Level 0 as Prefect tasks: the kill switch."""
+"""Level 0 as Prefect tasks: the kill switch, and what was used."""
 
 import asyncio
 
 from prefect import task
-from prefect.artifacts import acreate_table_artifact
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
+from dryad.orchestration.spending import spending_page
 from tasks._policy import HEALING, PLAIN
 from tasks._services import services
 
@@ -39,3 +40,23 @@ async def publish_stops() -> None:
         key="stops-in-force",
         description="Stops in force" if stops else "Nothing is stopped",
     )
+
+
+@task(**PLAIN)
+async def publish_budgets() -> None:
+    """Show what every tenant and project may use and used, as a chart among the artifacts."""
+    page = await asyncio.to_thread(_spending)
+    await acreate_markdown_artifact(page, key="budgets", description="Budgets of 30 days")
+
+
+def _spending() -> str:
+    budgets, tenants = services().budgets, services().tenants.list()
+    accounts = [
+        account
+        for tenant in tenants
+        for account in (
+            *budgets.of_tenant(tenant.id, begins="project:"),
+            *(one for one in budgets.of_tenant(tenant.id, limit=1) if one.name == tenant.id),
+        )
+    ]
+    return spending_page(accounts)

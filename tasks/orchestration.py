@@ -9,9 +9,10 @@ from prefect import get_client
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
+from dryad.foundation.accounts import Amounts
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.orchestration.critic import Checked, Critique
-from dryad.orchestration.decision import Decision, Seat, sole_agent
+from dryad.orchestration.decision import Decision, Seat, shape, sole_agent
 from dryad.orchestration.evidence import doubts
 from dryad.orchestration.findings import Finding
 from dryad.orchestration.report import report
@@ -19,6 +20,7 @@ from dryad.orchestration.requests import Request
 from dryad.orchestration.review.questions import Case, Question
 from dryad.orchestration.task_force import COORDINATOR, roles
 from dryad.orchestration.tasks import Task
+from tasks._guard import caps, paying
 from tasks._journal import carried_run, step
 from tasks._services import services
 
@@ -64,8 +66,31 @@ def _begun(task: Task) -> Task:
 
 @step("decide")
 def decide(task: Task) -> Decision:
-    """Plan, score and route the task; see `HybridOrchestrator.decide`."""
-    return services().orchestrator.decide(task)
+    """Plan, score and route the task; see `HybridOrchestrator.decide`.
+
+    Raises:
+        Refused: a stop is in force, or the accounts that pay allow no step or not that many seats.
+    """
+    budgets, accounts = services().budgets, paying(task)
+    budgets.open(accounts, {accounts[-1]: caps(task)})
+    held = budgets.reserve(accounts, {}, id=f"plan-{task.id}")
+    chosen = services().orchestrator.decide(task)
+    planner = chosen.details["planner"]
+    used: Amounts = {
+        "tokens": planner["tokens"],
+        "cost_usd": planner["cost_usd"],
+        "requests": min(1, planner["tokens"]),
+    }
+    budgets.settle(held.id, used)
+    fan_out, depth = shape(chosen.seats)
+    budgets.allow_shape(accounts, fan_out=fan_out, depth=depth)
+    return chosen
+
+
+@step("revise")
+def revise(task: Task, decision: Decision, case: Case) -> Decision:
+    """Weigh the plan that a person allowed instead; see `HybridOrchestrator.revise`."""
+    return services().orchestrator.revise(task, decision, case)
 
 
 @step("question", shown_as="question-{member}", recorded=lambda case: case.verdict is not None)

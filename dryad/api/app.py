@@ -10,6 +10,7 @@ from dryad.api.edge import Edge
 from dryad.api.routes import (
     agents,
     audit,
+    budgets,
     consultations,
     decisions,
     health,
@@ -22,6 +23,7 @@ from dryad.api.routes import (
     stops,
     tasks,
     tenants,
+    tool_calls,
     tools,
 )
 from dryad.api.traffic import Traffic
@@ -35,10 +37,12 @@ _RESOURCES = (
     decisions,
     consultations,
     agents,
+    tool_calls,
     tools,
     memory,
     mirrors,
     policies,
+    budgets,
     reviewers,
     stops,
     tenants,

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("validate.validate", "Prove that each level does what it is for."),
     "backup": ("backup", "Keep sets of everything, and restore from them."),
     "policies": ("policies", "When a person must be asked."),
+    "budget": ("budgets", "What may be used, and was used."),
     "stop": ("stops.stop", "Set a kill switch."),
     "lift": ("stops.lift", "Lift a kill switch."),
     "health": ("health", "Show how the installation is."),

@@ -38,11 +38,12 @@ from pydantic_core import SchemaValidator, core_schema
 
 from dryad.execution.citations import cited
 from dryad.execution.episodes import Asks, Done, Episode, Progress, Usage, Verdict
+from dryad.execution.guard import UNGUARDED, Guard
 from dryad.execution.models.language import Language, in_our_words
 from dryad.execution.models.providers import FELL_BACK
 from dryad.execution.steps import StepLog
 from dryad.execution.tool_calls import ToolCaller
-from dryad.execution.work import Ask, Failed, Guard, Work, allow
+from dryad.execution.work import Ask, Failed, Work
 from dryad.foundation.canonical import canonical_json
 from dryad.foundation.errors import InvalidRequest, LimitExceeded, Unavailable
 
@@ -60,7 +61,7 @@ async def advance(
     model: Language,
     tools: ToolCaller,
     steps: StepLog,
-    guard: Guard = allow,
+    guard: Guard = UNGUARDED,
 ) -> Done | Asks:
     """Let an agent work until it is done or must ask.
 
@@ -69,7 +70,7 @@ async def advance(
         model: What it thinks with.
         tools: What it may call.
         steps: The journal of the run.
-        guard: Asked before every step that is not replayed.
+        guard: Asked before, and told after, every step that is not replayed.
 
     Returns:
         `Done` with the answer, or stopped by a limit or by answers of no use; `Asks` with all

@@ -25,9 +25,11 @@ from pydantic import (
 from dryad.foundation.errors import InvalidRequest
 from dryad.foundation.setting_types import (
     Duration,
+    Names,
     OptionalPath,
     OptionalSecret,
     OptionalText,
+    Paths,
     names,
     setting,
 )
@@ -134,6 +136,13 @@ class Settings(BaseModel):
     embedder: Literal["none", "minilm"] = setting(
         "none", "minilm: search by meaning as well as by words; needs the extra `embeddings`"
     )
+    ingest_paths: Paths = setting(
+        (), "Directories `ingest-documents` may read, comma separated; `inbox/` in the home always"
+    )
+    ingest_hosts: Names = setting(
+        (), "Hosts `ingest-documents` may fetch from: `host`, `host:port`, `*.host`"
+    )
+    ingest_private_hosts: Names = setting((), "The same, for addresses of a private network")
     recent_retention: Duration = setting(
         timedelta(hours=24), "Default life of short-term memory", gt=timedelta(0)
     )
@@ -172,24 +181,23 @@ class Settings(BaseModel):
     max_tokens: int = setting(200_000, "Tokens of one task, all agents", ge=1)
     max_cost_usd: float = setting(5.0, "Money of one task, all agents, USD", ge=0)
     max_run_time: Duration = setting(timedelta(minutes=30), "Longest working time of one task")
+    reservation_lease: Duration = setting(
+        timedelta(minutes=10),
+        "What a step reserved of a budget and nobody settled is charged in full after this",
+        gt=timedelta(0),
+    )
     question_deadline: Duration = setting(
         timedelta(hours=24), "A question nobody answered is rejected after this"
     )
     approval_valid: Duration = setting(
         timedelta(hours=24), "An approval not used for so long is asked for again", gt=timedelta(0)
     )
-    code_failures_free: int = setting(
-        3, "A reviewer's wrong codes in a row that cost no waiting", ge=1
-    )
+    code_failures_free: int = setting(3, "Wrong codes of a reviewer in a row that are free", ge=1)
     code_wait: Duration = setting(
         timedelta(seconds=5), "What the next wrong code costs; each one after it twice as much"
     )
-    code_wait_most: Duration = setting(
-        timedelta(minutes=15), "Longest wait after a wrong code of a reviewer"
-    )
-    code_failures_alarm: int = setting(
-        5, "An alarm is raised at every so many wrong codes of a reviewer in a row", ge=1
-    )
+    code_wait_most: Duration = setting(timedelta(minutes=15), "Longest wait after a wrong code")
+    code_failures_alarm: int = setting(5, "Wrong codes in a row that raise an alarm", ge=1)
 
     # sandbox
     sandbox: Literal["auto", "docker", "bubblewrap", "namespaces", "landlock"] = setting(

@@ -39,8 +39,9 @@ class Request:
         text: What is to be done, in the requester's words.
         context: Facts beside the text, as a JSON object.
         agent: Agent that shall do it; '' lets the decision engine choose.
-        budget: `{tokens, cost_usd, answer_within_seconds}`, each optional: the most the task may
-            spend, narrower than the installation's limits, and how long its questions wait.
+        budget: `{tokens, cost_usd, answer_within_seconds, project}`, each optional: the most the
+            task may spend, narrower than the installation's limits, how long its questions wait,
+            and which project pays beside the tenant.
         requester: Who asks: `key:<id>`, `ui:unverified`, `schedule:<name>`.
         idempotency_key: The same key names the same task; '' makes every request a new one.
         run: The flow run that carries the task already, when it was started from its form.
@@ -174,8 +175,11 @@ def _screen_budget(budget: Mapping[str, Any], limits: TaskLimits) -> None:
         "answer_within_seconds": limits.answer_within_seconds,
     }
     for name, value in budget.items():
+        if name == "project":
+            checked_name(str(value), what="a project")
+            continue
         if name not in most:
-            raise InvalidRequest(f"a budget has {', '.join(most)}, not {str(name)[:80]!r}")
+            raise InvalidRequest(f"a budget has {', '.join(most)}, project, not {str(name)[:80]!r}")
         whole = name != "cost_usd"
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise InvalidRequest(f"budget.{name} must be a {'whole ' if whole else ''}number")

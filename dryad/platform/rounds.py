@@ -28,6 +28,9 @@ nobody reported. On a busy machine a process takes a minute to import everything
 FORMLESS_AFTER = timedelta(seconds=60)
 """A suspended run without a form for so long has lost it: its process died in between."""
 
+SETTLED_KEPT = timedelta(days=1)
+"""How long it can be looked up what a step reserved; the accounts know for ever."""
+
 log = logs.get_logger("keeper")
 
 
@@ -85,6 +88,12 @@ class Rounds:
         for case in self.services.cases.expire():
             log.info("question_expired", case=case.id, task=case.task)
 
+    def charge(self) -> None:
+        """Charge in full what steps reserved that never came back."""
+        if lapsed := self.services.budgets.settle_lapsed():
+            log.warning("reservations_lapsed", count=lapsed)
+        self.services.budgets.forget_settled(before=self.services.clock() - SETTLED_KEPT)
+
     def wake(self) -> None:
         """Let runs go on whose question is closed but whose form is still open."""
         for case in self.services.cases.awaiting_wake():
@@ -94,8 +103,9 @@ class Rounds:
                 log.warning("not_woken", case=case.id, reason=reason.message)
 
     def purge(self) -> None:
-        """Forget short-term memory that has expired."""
+        """Forget short-term memory that has expired, and calls of tools older than the history."""
         self.services.archivist.purge()
+        self.services.tool_history.settle(kept=self.services.settings.history_retention)
 
     def mirror(self) -> None:
         """Bring the mirrors of memory what they have yet to see; make lost ones anew."""

@@ -11,7 +11,7 @@ from pydantic.config import JsonDict
 from dryad.api.auth import Access, TaskReader, TaskWriter
 from dryad.api.routes.consultations import CaseOut
 from dryad.api.routes.decisions import DecisionOut
-from dryad.api.shapes import Incoming, Limit, Outgoing, Page, Prose, Ref
+from dryad.api.shapes import Incoming, Limit, Name, Outgoing, Page, Prose, Ref
 from dryad.foundation.errors import InvalidRequest
 from dryad.foundation.ids import TaskId
 from dryad.orchestration.task_force import ForceStatus, MessageKind
@@ -36,6 +36,7 @@ class Budget(Incoming):
     answer_within_seconds: int | None = Field(
         default=None, ge=1, description="How long its questions wait for a person"
     )
+    project: Name | None = Field(default=None, description="Who pays beside the tenant")
 
 
 class TaskIn(Incoming):

@@ -105,3 +105,26 @@ def test_a_tenant_reads_its_own_lines_only(
     counts = acme.get("/api/v1/logs/by/status").json()["values"]
     assert counts == {"404": 1, "200": 1, "403": 1}
     is_problem(acme.get("/api/v1/logs", params={"limit": 1001}), 400, "invalid_request")
+
+
+def test_a_budget_is_set_and_shown_to_its_tenant_alone(
+    acme: httpx.Client, globex: httpx.Client, house: House
+):
+    (tenant,) = acme.get("/api/v1/budgets").json()["items"]
+    assert (tenant["account"], tenant["lines"]["tokens"]["cap"]) == ("", None)
+    body = {"account": "project:web", "caps": {"tokens": 1000, "cost_usd": 0.25}}
+    made = acme.put("/api/v1/budgets", json=body).raise_for_status().json()
+    assert made["account"] == "project:web"
+    budgets = house.services.budgets
+    held = budgets.reserve(["acme", "acme/project:web"], {"tokens": 400})
+    budgets.settle(held.id, {"tokens": 300})
+    (shown,) = acme.get("/api/v1/budgets", params={"begins": "project:"}).json()["items"]
+    assert shown["lines"]["tokens"] == {"cap": 1000, "spent": 300, "reserved": 0, "left": 700}
+    assert [one["account"] for one in globex.get("/api/v1/budgets").json()["items"]] == [""]
+    for wrong in ({"coffee": 1}, {"tokens": -1}, {}):
+        is_problem(acme.put("/api/v1/budgets", json={"caps": wrong}), 400, "invalid_request")
+    for name in ("../globex", "project:", "agent:x", "globex/task:1"):
+        bad = {"account": name, "caps": {"tokens": 1}}
+        is_problem(acme.put("/api/v1/budgets", json=bad), 400, "invalid_request")
+    with house.client(house.key("acme", "tasks:read")) as reader:
+        is_problem(reader.put("/api/v1/budgets", json=body), 403, "refused")

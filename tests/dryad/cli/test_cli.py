@@ -294,6 +294,20 @@ def test_a_policy_is_set_and_compared(dryad: Dryad):
     assert len(json.loads(dryad("policies", "show", "--all", "--json").stdout)) == 2
 
 
+def test_a_budget_is_set_and_shown(dryad: Dryad):
+    set_ = dryad("budget", "set", "project:web", "tokens=1000", "cost_usd=0.5")
+    assert set_.returncode == 0
+    assert re.search(r"^project:web +tokens +1000", set_.stdout, re.MULTILINE)
+    (shown,) = data(dryad("budget", "show", "project:", "--json"))
+    assert shown["lines"]["cost_usd"]["cap"] == 0.5
+    assert dryad("budget", "set", "project:web", "tokens=none").returncode == 0
+    (shown,) = data(dryad("budget", "show", "project:", "--json"))
+    assert shown["lines"]["tokens"]["cap"] is None
+    fails(dryad("budget", "set", "tokens=many"), 2, "no limit")
+    fails(dryad("budget", "set", "project:web"), 2, "nothing to set")
+    fails(dryad("budget", "set", "coffee=1"), 2, "coffee")
+
+
 def test_a_kill_switch_is_set_and_lifted(dryad: Dryad, installation: House):
     fails(dryad("stop", "tool:webhook"), 2, "reason")
     assert "dryad lift" in dryad("stop", "tool:webhook", "--reason", "wrong receiver").stderr

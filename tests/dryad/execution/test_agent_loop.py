@@ -10,20 +10,16 @@ from dryad.execution.agent_loop import advance
 from dryad.execution.episodes import (
     Done,
     Limits,
-    Usage,
     end_from_json,
     to_json,
 )
 from dryad.execution.models.providers import FELL_BACK
 from dryad.foundation.errors import (
     Corrupt,
-    LimitExceeded,
-    Refused,
     Superseded,
 )
 from tests.dryad.execution.conftest import (
     ACME,
-    HELLO,
     LETTER,
     Desk,
     Hit,
@@ -146,47 +142,6 @@ async def test_a_model_that_never_stops_calling_is_stopped(desk: Desk):
         )
     assert isinstance(done, Done)
     assert (done.status, done.usage.steps) == ("stopped", 9)
-
-
-async def test_the_guard_is_asked_before_every_step_that_is_not_replayed(desk: Desk):
-    seen: list[tuple[str, str]] = []
-
-    def guard(kind: str, name: str, most: Usage) -> None:
-        seen.append((kind, name))
-        if len(seen) == 3:
-            raise stop
-
-    stop: Exception = Refused("agent:messenger was stopped")
-    script = scripted([("write_file", {"path": "a.txt", "content": "hi"})], "Done.")
-    with serve(script) as provider:
-        with pytest.raises(Refused, match="was stopped"):
-            await go(desk, talking_to(provider.url), guard=guard)
-        assert seen == [("model", "test-model"), ("tool", "write_file"), ("model", "test-model")]
-        seen = seen[:2]
-        stop = LimitExceeded("the task's budget is spent")
-        done = await go(desk, talking_to(provider.url), guard=guard)
-        assert isinstance(done, Done)
-        assert (done.status, done.reason) == ("stopped", "the task's budget is spent")
-        assert len(seen) == 3  # two steps were replayed without being asked for
-        assert len(provider.received) == 1
-
-
-async def test_a_stopped_tool_is_not_called(desk: Desk, outside: Server):
-    desk.policy.approval_tier = "authority"
-
-    def guard(kind: str, name: str, most: Usage) -> None:
-        if name == "notify":
-            raise Refused("tool:notify was stopped")
-
-    with serve(scripted([("notify", LETTER)], "Sent.")) as provider:
-        with pytest.raises(Refused, match="tool:notify"):
-            await go(desk, talking_to(provider.url), guard=guard)
-        assert outside.received == []
-        limits = Limits(steps=1)
-        done = await go(desk, talking_to(provider.url), episode(HELLO, "messenger", limits=limits))
-        assert isinstance(done, Done)
-        assert (done.status, done.usage.steps) == ("stopped", 1)
-    assert outside.received == []
 
 
 @pytest.mark.parametrize(

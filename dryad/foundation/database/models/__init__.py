@@ -7,19 +7,25 @@ migration; `dryad db check` and a test compare the two.
 from dryad.foundation.database.models.columns import Base
 from dryad.foundation.database.models.execution import AgentRow
 from dryad.foundation.database.models.foundation import (
+    CATEGORIES,
     ApiKeyRow,
     AuditRow,
+    BudgetRow,
+    ExecutionRow,
     GrantRow,
     HealthRow,
     InstallationRow,
     LeaseRow,
     PolicyRow,
+    ReservationRow,
     StepRow,
     StopRow,
     TenantRow,
     ToolRow,
+    VolumeRow,
 )
 from dryad.foundation.database.models.memory import (
+    BandRow,
     DocumentRow,
     MirrorRow,
     OutboxRow,
@@ -40,14 +46,18 @@ from dryad.foundation.database.models.orchestration import (
 )
 
 __all__ = [
+    "CATEGORIES",
     "TASK_STATUSES",
     "AgentRow",
     "ApiKeyRow",
     "AuditRow",
+    "BandRow",
     "Base",
+    "BudgetRow",
     "CaseRow",
     "DecisionRow",
     "DocumentRow",
+    "ExecutionRow",
     "ForceMemberRow",
     "ForceMessageRow",
     "ForceRow",
@@ -60,6 +70,7 @@ __all__ = [
     "PassageRow",
     "PolicyRow",
     "RecentRow",
+    "ReservationRow",
     "ReviewerRow",
     "ShelfRow",
     "StepRow",
@@ -67,5 +78,6 @@ __all__ = [
     "TaskRow",
     "TenantRow",
     "ToolRow",
+    "VolumeRow",
     "VoteRow",
 ]

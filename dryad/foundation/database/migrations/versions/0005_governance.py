@@ -20,6 +20,7 @@ _NEW = ("policy_version", "needs", "edited", "valid_until", "seal")
 
 def upgrade() -> None:
     _extend_cases()
+    _create_budgets()
     op.create_table(
         "votes",
         sa.Column("case", _serial(), autoincrement=False, nullable=False),
@@ -57,6 +58,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("reservations")
+    op.drop_table("budgets")
     op.drop_table("reviewers")
     op.drop_table("votes")
     with op.batch_alter_table("cases") as table:
@@ -77,6 +80,31 @@ def _extend_cases() -> None:
     with op.batch_alter_table("cases") as table:
         table.alter_column("policy_version", existing_type=sa.Integer(), nullable=False)
         table.alter_column("needs", existing_type=sa.JSON(), nullable=False)
+
+
+def _create_budgets() -> None:
+    op.create_table(
+        "budgets",
+        sa.Column("account", sa.String(length=300), nullable=False),
+        sa.Column("resource", sa.String(length=16), nullable=False),
+        sa.Column("cap", sa.BigInteger(), nullable=True),
+        sa.Column("spent", sa.BigInteger(), nullable=False),
+        sa.Column("reserved", sa.BigInteger(), nullable=False),
+        sa.Column("period", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("account", "resource", name="pk_budgets"),
+    )
+    op.create_table(
+        "reservations",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("accounts", sa.JSON(), nullable=False),
+        sa.Column("amounts", sa.JSON(), nullable=False),
+        sa.Column("reserved_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("settled", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_reservations"),
+    )
+    op.create_index("ix_reservations_expires", "reservations", ["expires"])
+    op.create_index("ix_reservations_settled", "reservations", ["settled"])
 
 
 def _serial() -> sa.types.TypeEngine[int]:
