@@ -30,6 +30,11 @@ class RestoreForm(BaseModel):
     set: str = Field("newest", title="Set", description="Its name, the beginning of it, or newest.")
     report: str = Field("", title="Report", description="Left empty: the supervisor fills it in.")
 
+    @property
+    def subject(self) -> str:
+        """What the run is called by."""
+        return f"report-{self.report}" if self.report else self.set
+
 
 class Consent(RunInput):
     """The form a person answers before anything is replaced."""
@@ -38,7 +43,7 @@ class Consent(RunInput):
     approver: str = Field("", title="Your name", description="For the record; not verified here.")
 
 
-@flow(name="restore-backup", flow_run_name="restore-{request.set}")
+@flow(name="restore-backup", flow_run_name="restore-{request.subject}")
 async def restore_backup(request: RestoreForm) -> State[Any]:
     """Replace everything by a set, after a person said so; killed anywhere, one state is whole."""
     async with carried():

@@ -72,7 +72,7 @@ def report(backups: Backups, anchor: Path) -> None:
                 runs.start(
                     "restore-backup/on-demand",
                     {"request": {"report": restore.id}},
-                    name=f"report-restore-{restore.id}",
+                    name=f"restore-report-{restore.id}",
                     key=f"restore-{restore.id}",
                 )
                 (restore.directory / _REPORTED).touch()

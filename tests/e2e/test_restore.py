@@ -47,7 +47,7 @@ def begin(house: Installation, set_id: str) -> str:
 def reports(house: Installation) -> list[dict[str, Any]]:
     """The runs that report restores, newest first."""
     with house.prefect() as prefect:
-        wanted = {"flow_runs": {"name": {"like_": "report-restore-"}}, "sort": "START_TIME_DESC"}
+        wanted = {"flow_runs": {"name": {"like_": "restore-report-"}}, "sort": "START_TIME_DESC"}
         return prefect.post("/flow_runs/filter", json=wanted).raise_for_status().json()
 
 

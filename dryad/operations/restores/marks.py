@@ -112,7 +112,7 @@ def mark_prefect(url: str, origin: Origin, *, clock: Clock) -> int:
 
     Returns:
         How many runs are held: Cancelled, by the name Held, so that neither a worker nor an answer
-        in an old form moves them.
+        in an old form moves them. What only a schedule would have started does not count.
     """
     engine = create_engine(url)
     now = clock()
@@ -120,18 +120,18 @@ def mark_prefect(url: str, origin: Origin, *, clock: Clock) -> int:
     try:
         with engine.begin() as connection:
             connection.execute(text("UPDATE deployment_schedule SET active = false"))
-            live = [str(row.id) for row in connection.execute(text(_LIVE_RUNS))]
-            for run in live:
-                values = {"run": run, "state": str(uuid4()), "at": at, "why": origin.reason}
+            live = connection.execute(text(_LIVE_RUNS)).all()
+            for run, _ in live:
+                values = {"run": str(run), "state": str(uuid4()), "at": at, "why": origin.reason}
                 connection.execute(text(_HELD_STATE), values)
                 connection.execute(text(_HELD_RUN), values)
-            return len(live)
+            return sum(not scheduled for _, scheduled in live)
     finally:
         engine.dispose()
 
 
 _LIVE_RUNS = """
-    SELECT id FROM flow_run
+    SELECT id, auto_scheduled FROM flow_run
     WHERE state_type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'PAUSED', 'CANCELLING')
 """
 _HELD_STATE = """

@@ -23,13 +23,14 @@ _names = itertools.count()
 
 PREFECT = """
 CREATE TABLE flow_run (id VARCHAR(36), state_id VARCHAR(36), state_type TEXT, state_name TEXT,
-    state_timestamp TIMESTAMP, idempotency_key TEXT, next_scheduled_start_time TIMESTAMP);
+    state_timestamp TIMESTAMP, auto_scheduled BOOLEAN, idempotency_key TEXT,
+    next_scheduled_start_time TIMESTAMP);
 CREATE TABLE flow_run_state (id VARCHAR(36), flow_run_id VARCHAR(36), type TEXT, name TEXT,
     timestamp TIMESTAMP, message TEXT);
 CREATE TABLE deployment_schedule (id VARCHAR(36), active BOOLEAN);
 INSERT INTO deployment_schedule VALUES ('s', true);
-INSERT INTO flow_run (id, state_type, idempotency_key) VALUES
-    ('a', 'COMPLETED', 'k1'), ('b', 'PAUSED', 'k2')
+INSERT INTO flow_run (id, state_type, auto_scheduled, idempotency_key) VALUES
+    ('a', 'COMPLETED', false, 'k1'), ('b', 'PAUSED', false, 'k2'), ('c', 'SCHEDULED', true, 'k3')
 """
 """The part of Prefect's schema that a restore touches."""
 

@@ -102,7 +102,7 @@ def test_a_restored_installation_is_what_it_was_and_stands_still(house: House, t
     assert now["files"].keys() == {"mcp.json", "workspaces/run-1/report.md"}
     assert (house.stores.home / "mcp.json").read_text() == "{}"
     assert [row[1] for row in now["audit"]] == ["told", "restored"]
-    assert now["runs"] == [("a", None), ("b", "Held")]
+    assert now["runs"] == [("a", None), ("b", "Held"), ("c", "Held")]
     assert not rows(
         str(house.stores.prefect_database), "SELECT 1 FROM deployment_schedule WHERE active"
     )
