@@ -65,6 +65,27 @@ def reported(house: Installation, count: int) -> str:
     return str(reports(house)[0]["state"]["message"])
 
 
+def test_a_drill_recovers_beside_the_live_installation_and_leaves_nothing(house: Installation):
+    made = house.json("backup", "create")["set"]
+    with house.prefect() as prefect:
+        found = prefect.get("/deployments/name/recovery-drill/monthly").raise_for_status().json()
+        body = {"parameters": {"request": {"ask": False}}, "state": {"type": "SCHEDULED"}}
+        path = f"/deployments/{found['id']}/create_flow_run"
+        run = prefect.post(path, json=body).raise_for_status().json()["id"]
+        state: dict[str, Any] = {}
+
+        def ended() -> bool:
+            state.update(prefect.get(f"/flow_runs/{run}").json()["state"])
+            return state["type"] in {"COMPLETED", "FAILED", "CRASHED"}
+
+        wait_for("the drill", ended, seconds=300)
+    assert state["type"] == "COMPLETED", state["message"]
+    assert f"set {made}: RTO 0:0" in state["message"]
+    assert list(house.directory.glob("dryad-drill-*")) == []
+    assert "nothing" not in house.dryad("status")
+    assert "global" not in house.dryad("stop", "--list")
+
+
 def test_a_restore_brings_back_the_set_and_stands_still(house: Installation):
     house.dryad("run", "Say hello", "--wait")
     made = house.json("backup", "create")["set"]
