@@ -246,8 +246,8 @@ class Coordinator:
             NotFound: nothing is kept there, or not any more.
             Refused: no rule of the tenant lets this agent delete there.
         """
-        self._permit(asker, "delete")
         if kind in _RECENT:
+            self._permit(asker, "delete")
             if not self._recent.forget(asker.tenant, asker.owned_by, reference):
                 raise NotFound(f"nothing is remembered under {reference[:80]!r}")
             return

@@ -103,8 +103,10 @@ class Rounds:
                 log.warning("not_woken", case=case.id, reason=reason.message)
 
     def purge(self) -> None:
-        """Forget short-term memory that has expired."""
+        """Forget short-term memory that expired, and documents that outlived their retention."""
         self.services.archivist.purge()
+        for tenant in self.services.tenants.list():
+            self.services.erasure.expire(tenant.id)
 
     def mirror(self) -> None:
         """Bring the mirrors of memory what they have yet to see; make lost ones anew."""
