@@ -10,13 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, cast
 
-from pydantic import SecretStr
-
 from dryad import adapters
 from dryad.execution.agents import Agents
 from dryad.execution.catalogue import provision_catalogue
+from dryad.execution.direct import DirectCalls
 from dryad.execution.mcp import McpServers, read_servers
-from dryad.execution.models.providers import ModelChoice, Models
+from dryad.execution.models.providers import Models
 from dryad.execution.outside import Outside
 from dryad.execution.sandbox import ladder
 from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
@@ -42,6 +41,7 @@ from dryad.orchestration.hybrid import HybridOrchestrator
 from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
+from dryad.orchestration.review.plans import EditedPlans
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
 from dryad.orchestration.task_force import TaskForces
@@ -83,23 +83,7 @@ class Services(MemoryServices):
     @cached_property
     def models(self) -> Models:
         """The language models agents think with."""
-        s = self.settings
-        return Models(
-            ModelChoice(
-                provider=s.llm_provider,
-                fallbacks=() if "llm" in s.require_services else s.llm_fallbacks,
-                model=s.llm_model,
-                timeout=s.llm_timeout,
-                price=s.llm_price_usd_per_mtok,
-                openai_base_url=s.openai_base_url,
-                openai_api_key=_told(s.openai_api_key),
-                anthropic_api_key=_told(s.anthropic_api_key),
-                ollama_base_url=s.ollama_base_url,
-            ),
-            on_fallback=lambda model, reason: log.warning(
-                "model_fell_back", model=model, reason=reason
-            ),
-        )
+        return adapters.models(self.settings)
 
     @cached_property
     def sandbox(self) -> Sandbox:
@@ -130,6 +114,14 @@ class Services(MemoryServices):
             mcp=McpServers(read_servers(self.settings.home / "mcp.json"), self.outside),
             clock=self.clock,
         )
+
+    @cached_property
+    def direct_calls(self) -> DirectCalls:
+        """Calls of tools outside any run."""
+        return DirectCalls(
+            self.agents, self.tools, self.toolbox, self.tool_history,
+            self.policies, self.stops, self.audit,
+        )  # fmt: skip
 
     async def _run_code(self, code: str, files: Mapping[str, bytes]) -> SandboxResult:
         limits = Limits(
@@ -207,6 +199,7 @@ class Services(MemoryServices):
             self._answers,
             policies=self.policies,
             reviewers=self.reviewers,
+            plans=EditedPlans(self.agents, self.tools),
             secret=self.secrets.review_secret,
             epoch=self.installation.epoch(),
             deadline=self.settings.question_deadline,
@@ -258,7 +251,3 @@ def _in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Do async work to its end from anywhere, in a loop or not."""
     with ThreadPoolExecutor(1) as thread:
         thread.submit(lambda: asyncio.run(work())).result()
-
-
-def _told(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()

@@ -24,6 +24,7 @@ from dryad.api.routes import (
     stops,
     tasks,
     tenants,
+    tool_calls,
     tools,
 )
 from dryad.api.traffic import Traffic
@@ -37,6 +38,7 @@ _RESOURCES = (
     decisions,
     consultations,
     agents,
+    tool_calls,
     tools,
     memory,
     memory_policy,

@@ -103,10 +103,11 @@ class Rounds:
                 log.warning("not_woken", case=case.id, reason=reason.message)
 
     def purge(self) -> None:
-        """Forget short-term memory that expired, and documents that outlived their retention."""
+        """Forget what has expired or outlived its retention: values, documents, calls of tools."""
         self.services.archivist.purge()
         for tenant in self.services.tenants.list():
             self.services.erasure.expire(tenant.id)
+        self.services.tool_history.settle(kept=self.services.settings.history_retention)
 
     def mirror(self) -> None:
         """Bring the mirrors of memory what they have yet to see; make lost ones anew."""

@@ -12,10 +12,12 @@ from dryad.foundation.installation import Installation
 from dryad.foundation.journal import Journal
 from dryad.foundation.keys import Keys
 from dryad.foundation.policies import Policies
+from dryad.foundation.seal import Seal
 from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings
 from dryad.foundation.stops import Stops
 from dryad.foundation.tenants import Tenants
+from dryad.foundation.tool_history import ToolHistory
 from dryad.foundation.tools import Tools
 
 
@@ -109,4 +111,9 @@ class Foundation:
     @cached_property
     def tools(self) -> Tools:
         """The tool registry."""
-        return Tools(self.database, self.clock, self.audit)
+        return Tools(self.database, self.clock, self.audit, Seal(self.secrets.sealing_key, "tools"))
+
+    @cached_property
+    def tool_history(self) -> ToolHistory:
+        """What tools were called, and how that went."""
+        return ToolHistory(self.database, self.clock)
