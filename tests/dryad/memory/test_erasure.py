@@ -22,6 +22,16 @@ from tests.servers import Killable
 
 KEY = bytes(32)
 
+LONG = "Words. " * 141 + "They met Ada\nLovelace there. " + "More. " * 300
+NAMED = {
+    "text": Document("Notes", "ada   LOVELACE wrote the first program.", "a"),
+    "across passages": Document("Long", LONG, "b"),
+    "title": Document("Letters of Ada Lovelace", "Dear Sir.", "c"),
+    "summary": Document("T", "She wrote.", "d", details={"summary": "Of Ada Lovelace."}),
+    "somebody's": Document("Own", "Ada Lovelace again.", "e", agent="scout"),
+}
+"""Documents that name Ada Lovelace, by where they do."""
+
 
 @pytest.fixture
 def audit(ledger: Database, tmp_path: Path, clock: Hands) -> Audit:
@@ -64,15 +74,7 @@ def test_a_subject_is_erased_everywhere_and_nothing_else_is(
         vectors.keep()
         archivist = Archivist(ledger, clock=clock, copy=recent)
         librarian = Librarian(ledger, clock=clock, embedder=Letters(), copy=vectors)
-        long = "Words. " * 141 + "They met Ada\nLovelace there. " + "More. " * 300
-        named = {
-            "text": Document("Notes", "ada   LOVELACE wrote the first program.", "a"),
-            "across passages": Document("Long", long, "b"),
-            "title": Document("Letters of Ada Lovelace", "Dear Sir.", "c"),
-            "summary": Document("T", "She wrote.", "d", details={"summary": "Of Ada Lovelace."}),
-            "somebody's": Document("Own", "Ada Lovelace again.", "e", agent="scout"),
-        }
-        ids = {why: librarian.shelve(ACME, one).id for why, one in named.items()}
+        ids = {why: librarian.shelve(ACME, one).id for why, one in NAMED.items()}
         withdrawn = librarian.shelve(ACME, Document("W", "Ada Lovelace, withdrawn.", "f")).id
         librarian.withdraw(ACME, withdrawn)
         kept = librarian.shelve(ACME, Document("K", "Adair Lovelaces is somebody else.", "g")).id
