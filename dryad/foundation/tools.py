@@ -290,7 +290,8 @@ class Tools:
             arguments: What the call would send.
             policy: The tenant's policy; without one nothing is allowed.
             role: The agent's role; grants to it count.
-            untrusted: The agent has read untrusted text: effects outside then need a person.
+            untrusted: The agent has read untrusted text: what has effects or reads secrets then
+                needs a person, or is refused, as the policy says.
 
         Raises:
             Refused: unknown, inactive or deprecated tool, no grant, an expired one, or one whose
@@ -317,12 +318,14 @@ class Tools:
         wanted = policy.judge(Act(tier, spec.config.get("action", CALL), tool, agent))
         if wanted.need == "refuse":
             raise Refused(f"the policy does not allow {spec.name}: {wanted.why}")
-        outward = untrusted and at_least(tier, "external")
+        tainted = untrusted and _is_out_of_reach(spec, tier)
+        if tainted and policy.untrusted_needs == "refuse":
+            raise Refused(f"having read untrusted text, the agent may no longer call {spec.name}")
         return Permit(
             spec,
             plain,
             tier,
-            needs_approval=outward or wanted.approvers > 0,
+            needs_approval=tainted or wanted.approvers > 0,
             notify=wanted.need == "notify",
             policy_version=policy.version,
         )
@@ -383,3 +386,8 @@ class Tools:
             )
             specs = [spec_of(row) for row in rows]
         return [spec for spec in specs if spec.status == "active" or not active_only]
+
+
+def _is_out_of_reach(spec: ToolSpec, tier: Tier) -> bool:
+    """Whether a tool is not for agents that may act on somebody else's words."""
+    return at_least(tier, "irreversible") or spec.config.get("reads_secrets", False)

@@ -40,6 +40,7 @@ class Policy:
 
     approval_tier: Tier = "external"
     version: int = 0
+    untrusted_needs: str = "approval"
 
     def judge(self, act: Act) -> Requirement:
         return PolicyDocument(approval_tier=self.approval_tier).judge(act)
@@ -290,6 +291,7 @@ class Versioned:
 
     document: PolicyDocument
     version: int = 4
+    untrusted_needs: str = "approval"
 
     def judge(self, act: Act) -> Requirement:
         return self.document.judge(act)
