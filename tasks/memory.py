@@ -12,7 +12,7 @@ from prefect.artifacts import (
 from dryad.execution.coordinator import Asker
 from dryad.foundation.ids import TenantId
 from dryad.memory import ingest
-from dryad.memory.ingest import Candidate, Ingested, Source, Survey
+from dryad.memory.sources import Candidate, Ingested, Source, Survey, survey
 from dryad.orchestration.findings import Finding, synthesise
 from dryad.orchestration.hybrid import Known
 from dryad.orchestration.tasks import Task
@@ -60,21 +60,20 @@ def remember(task: Task, findings: list[Finding]) -> None:
 
 @step("survey")
 def survey_files(tenant: TenantId, source: Source) -> Survey:
-    """List what could be read for a tenant that exists; see `ingest.survey`."""
+    """List what could be read for a tenant that exists; see `sources.survey`."""
     services().tenants.get(tenant)
-    return ingest.survey(source)
+    return survey(source, services().ingestion.allowed)
 
 
 @step("ingest", shown_as="ingest-batch-{batch}")
-def ingest_files(
+async def ingest_files(
     batch: int,  # noqa: ARG001 - shown in the name
     tenant: TenantId,
     source: Source,
-    root: str,
     candidates: list[Candidate],
 ) -> list[Ingested]:
-    """Read one batch of files and shelve them; see `ingest.ingest`."""
-    return ingest.ingest(services().librarian, tenant, source, root=root, candidates=candidates)
+    """Read one batch of files and shelve them; see `Ingestion.ingest`."""
+    return await services().ingestion.ingest(tenant, source, candidates)
 
 
 @step("progress")

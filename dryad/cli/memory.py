@@ -1,9 +1,10 @@
 """`dryad memory`: give agents something to find and cite, and look at what there is."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,10 +21,13 @@ from dryad.cli.output import (
     talkative,
 )
 from dryad.execution.memories import Document, Shelved
+from dryad.execution.outside import Outside
+from dryad.execution.sandbox.port import SandboxRequest, SandboxResult
 from dryad.foundation.ids import TenantId
+from dryad.foundation.settings import load
 
 if TYPE_CHECKING:
-    from dryad.memory.librarian import Librarian
+    from dryad.memory.parsing.parsers import Parsers
 
 app = group("What agents can find and cite.")
 
@@ -41,23 +45,21 @@ def ingest(
     tenant: Tenant = "",
     as_json: Json = False,
 ) -> None:
-    """Read text files into long-term memory; done again, it changes nothing."""
-    from dryad.memory.ingest import Source, batches, survey  # noqa: PLC0415 - numpy behind it
-    from dryad.memory.ingest import ingest as shelve  # noqa: PLC0415
+    """Read files into long-term memory; done again, it changes nothing."""
+    from dryad.memory.ingest import Ingestion  # noqa: PLC0415 - numpy behind it
+    from dryad.memory.sources import ANYWHERE, Source, batches, survey  # noqa: PLC0415
 
     provenance = "trusted" if trusted else "untrusted"
     sources = [Source(str(p.absolute()), category, provenance, name=p.name) for p in paths]
-    surveys = [survey(source) for source in sources]  # a path that is not there, before anything
+    # A path that is not there is told before anything is read.
+    surveys = [survey(source, ANYWHERE) for source in sources]
     outcomes = [skipped for found in surveys for skipped in found.skipped]
     total = len(outcomes) + sum(len(found.candidates) for found in surveys)
     with api(tenant) as client:
-        # It only shelves; here the shelf is at the other end of the API.
-        shelf = cast("Librarian", RemoteShelf(client))
+        ingestion = Ingestion(RemoteShelf(client), _parsers(), Outside(), ANYWHERE)
         for source, found in zip(sources, surveys, strict=True):
             for batch in batches(found.candidates):
-                outcomes += shelve(
-                    shelf, TenantId(tenant), source, root=found.root, candidates=batch
-                )
+                outcomes += asyncio.run(ingestion.ingest(TenantId(tenant), source, batch))
                 if talkative():
                     say(f"{len(outcomes)} of {total}")
     rows = [asdict(outcome) for outcome in sorted(outcomes, key=lambda outcome: outcome.path)]
@@ -153,6 +155,19 @@ def check(*, as_json: Json = False) -> None:
     print_rows(found, ("server", "checked", "missing", "extra", "stale"), as_json=as_json)
 
 
+def _parsers() -> "Parsers":
+    """Return parsers that run in a sandbox of this machine, found when the first is needed."""
+    from dryad.adapters import choose_sandbox  # noqa: PLC0415 - everything hangs on it
+    from dryad.memory.parsing.parsers import Parsers  # noqa: PLC0415
+
+    settings, _ = load()
+
+    async def run(code: str, files: Mapping[str, bytes]) -> SandboxResult:
+        return await choose_sandbox(settings).run(SandboxRequest(code=code, files=files))
+
+    return Parsers(run)
+
+
 class RemoteShelf:
     """The Librarian's shelf, reached through the API."""
 
@@ -160,9 +175,13 @@ class RemoteShelf:
         self._client = client
 
     def shelve_all(
-        self, _tenant: TenantId, documents: Sequence[Document], *, replace: bool = False
+        self,
+        tenant: TenantId,  # noqa: ARG002 - the key or `--tenant` says whose it is
+        documents: Sequence[Document],
+        *,
+        replace: bool = False,
     ) -> list[Shelved]:
-        """Send each document; the key or `--tenant` says whose it is."""
+        """Send each document."""
         answers = [
             self._client.post(
                 "api/v1/memory/documents",

@@ -46,12 +46,17 @@ class Asker:
 
 @dataclass(frozen=True)
 class Stored:
-    """Where something went: `key` in short-term memory, `id` in long-term memory, or both."""
+    """Where something went: `key` in short-term memory, `id` in long-term memory, or both.
+
+    `duplicate_of` held the same words already; `near` holds almost the same, `likeness` how much.
+    """
 
     key: str | None = None
     expires: datetime | None = None
     id: str | None = None
     duplicate_of: str | None = None
+    near: str | None = None
+    likeness: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ class Coordinator:
         source_type: SourceType = "observation",
         ttl: timedelta | None = None,
         details: Mapping[str, Any] | None = None,
+        compared: bool = False,
     ) -> Stored:
         """Keep `value`.
 
@@ -105,6 +111,7 @@ class Coordinator:
             source_type: What it is.
             ttl: Life in short-term memory; default the installation's.
             details: More to keep beside it in long-term memory, as JSON.
+            compared: Tell what its owner has there that is almost the same.
 
         Raises:
             InvalidRequest: no key where one is needed, or the keeper refuses the value.
@@ -125,9 +132,15 @@ class Coordinator:
                 provenance=provenance,
                 agent=asker.owned_by,
                 details={**(details or {}), "value": value},
+                compared=compared,
             )
             shelved = self._long_term.shelve(asker.tenant, document)
-            stored = Stored(id=shelved.id, duplicate_of=shelved.duplicate_of)
+            stored = Stored(
+                id=shelved.id,
+                duplicate_of=shelved.duplicate_of,
+                near=shelved.near,
+                likeness=shelved.likeness,
+            )
         if kind in _RECENT and key:
             expires = self._recent.remember(
                 asker.tenant, asker.owned_by, key, value, ttl=ttl, provenance=provenance

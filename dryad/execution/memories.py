@@ -31,15 +31,23 @@ class Document:
     """Whose it is."""
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Anything else worth keeping, as JSON."""
+    compared: bool = False
+    """Tell which of its owner's texts it is almost the same as; only these are compared."""
 
 
 @dataclass(frozen=True)
 class Shelved:
-    """Where a document went. `duplicate_of` names the one that already held the same text."""
+    """Where a document went.
+
+    `duplicate_of` names the one that already held the same text, and is its id; `near` one that
+    holds almost the same, `likeness` how much in [0, 1].
+    """
 
     id: str
     passages: int
     duplicate_of: str | None = None
+    near: str | None = None
+    likeness: float = 0.0
 
 
 @dataclass(frozen=True)

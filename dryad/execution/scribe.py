@@ -3,20 +3,25 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 
+from dryad.execution.annotations import Annotations, annotate
 from dryad.execution.coordinator import Asker, Coordinator, MemoryKind, Stored
 from dryad.execution.memories import Provenance, SourceType
 from dryad.execution.plain_text import as_text
-from dryad.foundation.errors import InvalidRequest
+from dryad.foundation.errors import InvalidRequest, Refused
 
 MAX_NOTE_BYTES = 1_000_000
 SUMMARY_CHARACTERS = 200
 TITLE_CHARACTERS = 80
 KEY_POINTS = 10
+MAX_BATCH = 50
+
+NOTHING = Annotations()
+"""Said of what is kept for a short time: it is soon forgotten, and finding out takes time."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+(.+)$", re.MULTILINE)
@@ -36,6 +41,29 @@ class Note:
     """Its list items, else its weightiest sentences; at most 10."""
     sha256: str
     provenance: Provenance
+    about: Annotations = NOTHING
+    """Found where the note is kept for long."""
+
+
+@dataclass(frozen=True)
+class Jot:
+    """One text of a batch, and how it is to be noted; see `Scribe.note`."""
+
+    content: str | bytes
+    source_type: SourceType = "observation"
+    origin: str = ""
+    title: str = ""
+    provenance: Provenance = "untrusted"
+    priority: int = 5
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What became of one text of a batch: its note and place, or why there is none."""
+
+    note: Note | None = None
+    stored: Stored | None = None
+    error: str = ""
 
 
 class Scribe:
@@ -87,9 +115,12 @@ class Scribe:
         note = compose(
             content, title=title, provenance="untrusted" if "untrusted" in labels else "trusted"
         )
+        where = kind or _kind(source_type, priority)
+        if where != "short_term":
+            note = replace(note, about=annotate(note.text))
         stored = self._coordinator.store(
             asker,
-            kind or _kind(source_type, priority),
+            where,
             note.text,
             key=f"note/{note.sha256[:32]}",
             title=note.title,
@@ -102,9 +133,47 @@ class Scribe:
                 "key_points": list(note.key_points),
                 "sha256": note.sha256,
                 "priority": priority,
+                "language": note.about.language,
+                "entities": list(note.about.entities),
+                "topics": list(note.about.topics),
+                "confidence": note.about.confidence,
             },
+            compared=True,
         )
         return note, stored
+
+    def note_all(self, asker: Asker, jots: Sequence[Jot]) -> list[Noted]:
+        """Note many texts; one that is no note costs no other.
+
+        Args:
+            asker: Who notes, and in whose memory.
+            jots: At most 50.
+
+        Returns:
+            One answer for each, in order.
+
+        Raises:
+            InvalidRequest: there are too many.
+            Unavailable: the ledger does not answer; what was noted before stays.
+        """
+        if len(jots) > MAX_BATCH:
+            raise InvalidRequest(f"at most {MAX_BATCH} texts are noted at once, got {len(jots)}")
+        answers: list[Noted] = []
+        for jot in jots:
+            try:
+                note, stored = self.note(
+                    asker,
+                    jot.content,
+                    source_type=jot.source_type,
+                    origin=jot.origin,
+                    title=jot.title,
+                    provenance=jot.provenance,
+                    priority=jot.priority,
+                )
+                answers.append(Noted(note, stored))
+            except (InvalidRequest, Refused) as error:
+                answers.append(Noted(error=f"{error.message}. {error.next_step}"))
+        return answers
 
 
 def compose(content: str | bytes, *, title: str = "", provenance: Provenance = "untrusted") -> Note:

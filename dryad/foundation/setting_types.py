@@ -35,6 +35,8 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)]
 OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_unset)]
+Names = Annotated[tuple[str, ...], BeforeValidator(names)]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(names)]
 
 
 def setting(default: Any = ..., description: str = "", *, runbook: str = "", **limits: Any) -> Any:

@@ -25,9 +25,11 @@ from pydantic import (
 from dryad.foundation.errors import InvalidRequest
 from dryad.foundation.setting_types import (
     Duration,
+    Names,
     OptionalPath,
     OptionalSecret,
     OptionalText,
+    Paths,
     names,
     setting,
 )
@@ -134,6 +136,13 @@ class Settings(BaseModel):
     embedder: Literal["none", "minilm"] = setting(
         "none", "minilm: search by meaning as well as by words; needs the extra `embeddings`"
     )
+    ingest_paths: Paths = setting(
+        (), "Directories `ingest-documents` may read, comma separated; `inbox/` in the home always"
+    )
+    ingest_hosts: Names = setting(
+        (), "Hosts `ingest-documents` may fetch from: `host`, `host:port`, `*.host`"
+    )
+    ingest_private_hosts: Names = setting((), "The same, for addresses of a private network")
     recent_retention: Duration = setting(
         timedelta(hours=24), "Default life of short-term memory", gt=timedelta(0)
     )

@@ -21,6 +21,8 @@ class Prepared(NamedTuple):
     bags: list[Bag]
     vectors: list[bytes] | None = None
     """Packed, in the order of the pieces; None: made later, or never."""
+    near: tuple[str, float] | None = None
+    """What its owner has already that is almost the same, and how alike they are."""
 
     @property
     def told(self) -> list[str]:

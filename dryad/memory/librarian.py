@@ -21,6 +21,7 @@ from dryad.foundation.errors import InvalidRequest, NotFound
 from dryad.foundation.ids import TenantId
 from dryad.memory.documents import Prepared, prepare
 from dryad.memory.mirroring.index import Among, IndexCopy
+from dryad.memory.near import nearest
 from dryad.memory.shelf import Ranked, Shelves
 from dryad.memory.shelving import living_hashes, locked_shelf, pending, renumber, write
 from dryad.memory.vectors import Embedder, Floats, packed
@@ -121,7 +122,8 @@ class Librarian:
         """
         if len(documents) > MAX_BATCH:
             raise InvalidRequest(f"at most {MAX_BATCH:,} documents are shelved at once")
-        items = self._with_vectors(tenant, [prepare(document) for document in documents])
+        items = self._with_near(tenant, [prepare(document) for document in documents])
+        items = self._with_vectors(tenant, items)
         with self._database.transaction() as session:
             shelf = locked_shelf(session, tenant)
             before = shelf.written
@@ -158,6 +160,18 @@ class Librarian:
         if self._copy:
             self._copy.follow(tenant)
         return moved
+
+    def _with_near(self, tenant: TenantId, items: list[Prepared]) -> list[Prepared]:
+        """Find, before any lock, what the ones to be compared are almost the same as."""
+        if not any(item.document.compared for item in items):
+            return items
+        with self._database.reading() as session:
+            return [
+                item._replace(near=nearest(session, tenant, item.document))
+                if item.document.compared
+                else item
+                for item in items
+            ]
 
     def _with_vectors(self, tenant: TenantId, items: list[Prepared]) -> list[Prepared]:
         """Give directions to as many new pieces as a caller may wait for, before any lock."""

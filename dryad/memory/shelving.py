@@ -8,11 +8,12 @@ from sqlalchemy import Table, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from dryad.execution.memories import Shelved
+from dryad.execution.memories import Document, Shelved
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow, TenantRow
 from dryad.foundation.errors import NotFound
 from dryad.foundation.ids import TenantId, new_id
 from dryad.memory.documents import Prepared
+from dryad.memory.near import keep
 
 # Whole tables, not mapped classes: one statement for each batch, and a tenth of the time.
 _DOCUMENTS = cast("Table", DocumentRow.__table__)
@@ -67,6 +68,7 @@ def write(
     answers: list[Shelved] = []
     documents: list[dict[str, Any]] = []
     passages: list[dict[str, Any]] = []
+    compared: list[tuple[str, Document]] = []
     for item in items:
         key = (item.document.agent, item.content_hash)
         earlier = known.get(key)
@@ -75,13 +77,16 @@ def write(
             continue
         identity = earlier.id if earlier else new_id("doc")
         known[key] = _Earlier(identity, withdrawn=False)
-        answers.append(Shelved(identity, len(item.pieces)))
+        near, alike = item.near or (None, 0.0)
+        answers.append(Shelved(identity, len(item.pieces), near=near, likeness=alike))
+        compared += [(identity, item.document)] if item.document.compared else []
         documents.append(_document(item, shelf.tenant, identity, now))
         passages += _passages(item, shelf, identity, embedder)
         shelf.written += len(item.pieces)
     if documents:
         session.execute(_DOCUMENTS.insert(), documents)
         session.execute(_PASSAGES.insert(), passages)
+        keep(session, shelf.tenant, compared)
     _distrust(session, items, answers)
     if replace:
         latest = {

@@ -93,10 +93,10 @@ def _text(value: Any) -> str:
             return value.get_secret_value()
         case timedelta():
             return f"{value.total_seconds():.6f}s"
-        case tuple():
-            return ",".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
         case frozenset():
             return ",".join(sorted(map(str, value)))  # pyright: ignore[reportUnknownArgumentType]
+        case tuple():
+            return ",".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
         case _:
             return str(value)
 

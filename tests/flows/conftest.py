@@ -32,6 +32,7 @@ def installation(
 ) -> Generator[Services]:
     """The services that flows find in this process: an empty ledger and the tenant `acme`."""
     monkeypatch.setenv("DRYAD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DRYAD_INGEST_PATHS", str(tmp_path))
     monkeypatch.setenv("DRYAD_PREFECT_API_URL", str(get_current_settings().api.url))
     Secrets.create_or_read(tmp_path / "home" / "secrets")  # as the first `dryad up` does
     for opened in (_services.services, _services.runs):

@@ -10,7 +10,7 @@ from flows import ingest_documents, orchestrate_task
 
 BODIES = {
     "orchestrate_task": (orchestrate_task, 5, "41bcde5b28e0ce31"),
-    "ingest_documents": (ingest_documents, 1, "0fc2bb1a726e2fe7"),
+    "ingest_documents": (ingest_documents, 2, "63711a075dd12d8a"),
 }
 
 

@@ -82,8 +82,10 @@ async def test_files_go_in_and_the_run_shows_which(installation: Services, tmp_p
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"path": "/nowhere/at/all"}, "nothing is at"),
+        ({"path": "/nowhere/at/all"}, "not below"),
         ({"path": "relative"}, "must be absolute"),
+        ({"path": "/etc"}, "not below a path that may be ingested"),
+        ({"path": " \n"}, "name a path"),
         ({"tenant": "initech"}, "no tenant"),
         ({"category": "Not A Name"}, "category"),
     ],

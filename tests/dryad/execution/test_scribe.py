@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dryad.execution.coordinator import Asker, Coordinator
-from dryad.execution.scribe import Scribe, compose
+from dryad.execution.scribe import Jot, Scribe, compose
 from dryad.foundation.clock import utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import TenantRow
@@ -140,3 +140,36 @@ def test_summary_title_and_points_are_short_and_taken_from_the_text(content: str
 
 def test_the_same_text_always_makes_the_same_note():
     assert compose(REPORT) == compose(REPORT)
+
+
+def test_what_a_note_is_about_is_kept_with_it(scribe: Scribe, coordinator: Coordinator):
+    text = "Marie Curie measured the turbine blades near Hamburg. " * 6
+    note, stored = scribe.note(SCOUT, text)
+    assert note.about.language == "en"
+    assert "Marie Curie" in note.about.entities
+    assert stored.id is not None
+    kept = coordinator._long_term.read(ACME, stored.id)
+    assert kept.details["language"] == "en"
+    assert kept.details["topics"] == list(note.about.topics)
+    assert kept.details["confidence"] == note.about.confidence > 0.5
+
+
+def test_almost_the_same_note_is_kept_and_flagged(scribe: Scribe):
+    _, first = scribe.note(SCOUT, REPORT)
+    _, again = scribe.note(SCOUT, REPORT.replace("Lunch was late", "Lunch was cold"))
+    assert again.near == first.id
+    assert again.duplicate_of is None
+    assert again.likeness > 0.7
+
+
+def test_one_bad_text_of_a_batch_costs_no_other(scribe: Scribe, coordinator: Coordinator):
+    jots = [Jot(REPORT), Jot(b"\x89PNG"), Jot(""), Jot("x" * 1_000_001), Jot(REPORT), Jot("Last.")]
+    answers = scribe.note_all(SCOUT, jots)
+    assert [bool(answer.error) for answer in answers] == [False, True, True, True, False, False]
+    assert "binary" in answers[1].error
+    assert answers[4].stored is not None
+    assert answers[0].stored is not None
+    assert answers[4].stored.duplicate_of == answers[0].stored.id
+    assert coordinator.search(SCOUT, "long_term", "last")
+    with pytest.raises(InvalidRequest, match="at most 50"):
+        scribe.note_all(SCOUT, [Jot("x")] * 51)

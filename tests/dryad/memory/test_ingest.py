@@ -1,16 +1,31 @@
 """Files go into memory as they are, nothing outside the root does, and every refusal says why."""
 
+import asyncio
 import os
+from collections.abc import Sequence
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
-from dryad.foundation.errors import InvalidRequest, LimitExceeded, NotFound
-from dryad.memory import ingest as ingestion
-from dryad.memory.ingest import Candidate, Ingested, Source, batches, ingest, survey
+from dryad.execution.outside import Outside
+from dryad.foundation.errors import InvalidRequest, LimitExceeded, NotFound, Refused
+from dryad.memory import sources
+from dryad.memory.ingest import Ingestion
 from dryad.memory.librarian import Librarian
+from dryad.memory.sources import (
+    ANYWHERE,
+    Allowed,
+    Candidate,
+    Ingested,
+    Source,
+    batches,
+    survey,
+)
 from tests.dryad.memory.conftest import ACME, GLOBEX
+from tests.dryad.memory.parse_here import PARSERS
+from tests.web import Received, serve
 
 PAGE = """<!doctype html><html><head><title>The lamp &amp; you</title><style>p{color:red}</style>
 </head><body><h1>Lamp</h1><p>The lamp is <b>green</b>.</p><script>steal()</script>
@@ -44,11 +59,21 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def run(librarian: Librarian, source: Source) -> dict[str, Ingested]:
-    found = survey(source)
+def ingest(
+    librarian: Librarian,
+    source: Source,
+    candidates: Sequence[Candidate],
+    allowed: Allowed = ANYWHERE,
+) -> list[Ingested]:
+    ingestion = Ingestion(librarian, PARSERS, Outside(), allowed)
+    return asyncio.run(ingestion.ingest(ACME, source, candidates))
+
+
+def run(librarian: Librarian, source: Source, allowed: Allowed = ANYWHERE) -> dict[str, Ingested]:
+    found = survey(source, allowed)
     answers = [*found.skipped]
     for batch in batches(found.candidates):
-        answers += ingest(librarian, ACME, source, root=found.root, candidates=batch)
+        answers += ingest(librarian, source, batch, allowed)
     assert len({answer.path for answer in answers}) == len(answers)
     return {answer.path: answer for answer in answers}
 
@@ -132,14 +157,14 @@ def test_a_file_swapped_for_a_link_after_the_survey_is_not_followed(
     librarian: Librarian, root: Path
 ):
     source = Source(str(root))
-    found = survey(source)
+    found = survey(source, ANYWHERE)
     (root / "guide.md").unlink()
     (root / "guide.md").symlink_to(root.parent / "secret.md")
     (root / "deep").rename(root / "was-deep")
     (root / "deep").symlink_to(root.parent)
     (root.parent / "er").mkdir()
     (root.parent / "er" / "note.txt").write_text("swordfish")
-    answers = ingest(librarian, ACME, source, root=found.root, candidates=found.candidates)
+    answers = ingest(librarian, source, found.candidates)
     assert {a.outcome for a in answers if a.path in {"guide.md", "deep/er/note.txt"}} == {"skipped"}
     assert librarian.search(ACME, "swordfish") == []
 
@@ -152,27 +177,74 @@ def test_another_tenant_finds_nothing_of_it(librarian: Librarian, root: Path):
 @pytest.mark.parametrize("path", ["relative/path", "", "/nul\0byte"])
 def test_a_path_that_is_no_place_is_refused(path: str):
     with pytest.raises(InvalidRequest):
-        survey(Source(path))
+        survey(Source(path), ANYWHERE)
 
 
 def test_a_path_where_nothing_is_is_said_to_be_empty(tmp_path: Path):
     with pytest.raises(NotFound):
-        survey(Source(str(tmp_path / "nowhere")))
+        survey(Source(str(tmp_path / "nowhere")), ANYWHERE)
 
 
 def test_too_many_files_are_refused_before_any_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(ingestion, "MAX_FILES", 3)
+    monkeypatch.setattr(sources, "MAX_FILES", 3)
     for number in range(4):
         (tmp_path / f"{number}.md").write_text("text")
     with pytest.raises(LimitExceeded):
-        survey(Source(str(tmp_path)))
+        survey(Source(str(tmp_path)), ANYWHERE)
 
 
 def test_batches_hold_every_candidate_once_and_stay_small():
-    candidates = [Candidate(f"{n}", 100_000 if n % 7 else 1_900_000) for n in range(200)]
+    candidates = [Candidate(f"{n}", 100_000 if n % 7 else 1_900_000, "/") for n in range(200)]
     groups = list(batches(candidates))
     assert [one for group in groups for one in group] == candidates
     assert all(len(group) <= 50 for group in groups)
     assert all(sum(one.size_bytes for one in group) <= 2_000_000 for group in groups)
+
+
+# -- what may be read at all
+
+
+def test_only_what_lies_below_an_allowed_path_is_read(librarian: Librarian, root: Path):
+    allowed = Allowed((root,))
+    assert run(librarian, Source(str(root / "guide.md")), allowed)["guide.md"].outcome == "shelved"
+    for place in (root.parent, root.parent / "secret.md", root / ".." / "secret.md", root / "up"):
+        with pytest.raises(Refused, match="not below"):
+            survey(Source(str(place)), allowed)
+    with pytest.raises(Refused):
+        survey(Source(f"{root}\n{root.parent}"), allowed)
+    with pytest.raises(Refused):  # whether something is there is not told
+        survey(Source("/nowhere/at/all"), allowed)
+
+
+def page(handler: BaseHTTPRequestHandler, received: Received, _number: int) -> None:
+    kinds = {"/page": "text/html; charset=utf-8", "/rows": "text/csv", "/image": "image/png"}
+    body = PAGE.encode() if received.path == "/page" else b"name,colour\nlamp,green"
+    if received.path not in kinds:
+        handler.send_error(404)
+        return
+    handler.send_response(200)
+    handler.send_header("Content-Type", kinds[received.path])
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def test_pages_of_allowed_hosts_are_fetched_and_no_others(librarian: Librarian):
+    with serve(page) as server:
+        host = server.url.removeprefix("http://")
+        places = [f"{server.url}/{name}" for name in ("page", "rows", "image", "missing")]
+        source = Source("\n".join([*places, "http://192.0.2.1/page"]))
+        answers = run(librarian, source, Allowed(private_hosts=(host,)))
+        refused = run(librarian, Source(places[0]), Allowed())
+    outcomes = [answers[place] for place in places]
+    assert [one.outcome for one in outcomes] == ["shelved", "shelved", "skipped", "skipped"]
+    assert "image/png" in outcomes[2].reason
+    assert "404" in outcomes[3].reason
+    assert "not among the hosts" in answers["http://192.0.2.1/page"].reason
+    assert refused[places[0]].outcome == "skipped"
+    hit = librarian.search(ACME, "dust")[0]
+    assert (hit.title, hit.origin) == ("The lamp & you", places[0])
+    assert librarian.search(ACME, "colour lamp")[0].section == "Rows 1-1"
+    assert len(server.received) == 4

@@ -22,6 +22,7 @@ from dryad.foundation.database.models.foundation import (
     ToolRow,
 )
 from dryad.foundation.database.models.memory import (
+    BandRow,
     DocumentRow,
     MirrorRow,
     OutboxRow,
@@ -46,6 +47,7 @@ __all__ = [
     "AgentRow",
     "ApiKeyRow",
     "AuditRow",
+    "BandRow",
     "Base",
     "BudgetRow",
     "CaseRow",

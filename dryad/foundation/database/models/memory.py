@@ -133,3 +133,15 @@ class PassageRow(Base):
     """Name of the model that made `vector`; None: no vector yet."""
     vector: Mapped[bytes | None]
     """Direction of its meaning: one signed byte a dimension, of any length."""
+
+
+class BandRow(Base):
+    """What a document shares with its near-duplicates; see `dryad.memory.likeness`."""
+
+    __tablename__ = "bands"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    document: Mapped[str] = mapped_column(
+        String(64), ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
