@@ -96,7 +96,7 @@ class ApprovalPolicy(Protocol):
 
     @property
     def untrusted_needs(self) -> str:
-        """`approval` or `refuse`: what becomes of risky calls of an agent that read foreign text."""
+        """`approval` or `refuse`: what becomes of risky calls after reading foreign text."""
         ...
 
     def judge(self, act: Act) -> Requirement:
