@@ -59,7 +59,11 @@ from dryad.orchestration.hybrid import HybridOrchestrator
 from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
+<<<<<<< HEAD
 from dryad.orchestration.review.lifting import Lifting
+=======
+from dryad.orchestration.review.plans import EditedPlans
+>>>>>>> main
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
 from dryad.orchestration.task_force import TaskForces
@@ -330,9 +334,11 @@ class Services:
     @cached_property
     def reviewers(self) -> Reviewers:
         """Who may answer."""
+        s = self.settings
+        waits = Patience(s.code_failures_free, s.code_wait, s.code_wait_most, s.code_failures_alarm)
         return Reviewers(
-            self.database, self.audit, secret=self.secrets.review_secret,
-            patience=Patience(*self.settings.code_patience), clock=self.clock,
+            self.database, self.audit, secret=self.secrets.review_secret, patience=waits,
+            clock=self.clock,
         )  # fmt: skip
 
     @cached_property
@@ -352,11 +358,26 @@ class Services:
     def cases(self) -> Cases:
         """Questions to people."""
         return Cases(
+<<<<<<< HEAD
             self.database, self.audit, self._answers, policies=self.policies,
             reviewers=self.reviewers, secret=self.secrets.review_secret,
             epoch=self.installation.epoch(), deadline=self.settings.question_deadline,
             valid=self.settings.approval_valid, clock=self.clock,
         )  # fmt: skip
+=======
+            self.database,
+            self.audit,
+            self._answers,
+            policies=self.policies,
+            reviewers=self.reviewers,
+            plans=EditedPlans(self.agents, self.tools),
+            secret=self.secrets.review_secret,
+            epoch=self.installation.epoch(),
+            deadline=self.settings.question_deadline,
+            valid=self.settings.approval_valid,
+            clock=self.clock,
+        )
+>>>>>>> main
 
     @cached_property
     def orchestrator(self) -> HybridOrchestrator:

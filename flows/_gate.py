@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from prefect import suspend_flow_run
 from prefect.input import RunInput
-from pydantic import Field, create_model
+from pydantic import BaseModel, Field, create_model
 
 from dryad.orchestration.review.questions import Case, Question
 from tasks.orchestration import settle_case
@@ -43,6 +43,16 @@ _EDIT: dict[str, Any] = {
 }
 
 
+class PlanStep(BaseModel):
+    """One step of a plan, as a reviewer may change it."""
+
+    id: str = Field(title="Step")
+    text: str = Field(title="What is to be done")
+    capability: str = Field(title="Capability it takes")
+    tools: list[str] = Field([], title="Tools it may use")
+    after: list[str] = Field([], title="Steps it waits for")
+
+
 async def ask(question: Question, *, seconds: int) -> Case:
     """Return the case with what a person said; until then, end this process and wait.
 
@@ -65,7 +75,17 @@ def _form(case: Case) -> type[RunInput]:
         "decision": (Literal[options], Field(title="Decision")),
         **(_NAMED if case.proof == "none" else _SIGNED),
         **_REPLY,
-        **(_EDIT if "edit" in case.form_words else {}),
+        **(_edits(case) if "edit" in case.form_words else {}),
     }
     model = create_model("Answer", __base__=Answer, **fields)
     return model.with_initial_data(description=case.brief)
+
+
+def _edits(case: Case) -> dict[str, Any]:
+    """Return what a reviewer may change: the plan, filled in as it stands, or arguments."""
+    if case.plan is None:
+        return _EDIT
+    filled_in = [PlanStep.model_validate(step) for step in case.plan]
+    about = "Only to edit: change, add or take away steps, and choose edit above."
+    plan: Any = (list[PlanStep], Field(filled_in, title="The plan", description=about))
+    return {"plan": plan, **(_EDIT if case.kind == "approval" else {})}

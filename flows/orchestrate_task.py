@@ -28,6 +28,7 @@ from dryad.orchestration.hybrid import (
     prompt,
     verdict_of,
 )
+from dryad.orchestration.review.questions import Case
 from dryad.orchestration.tasks import Task
 from flows._gate import ask
 from tasks._journal import carried, keep_contract
@@ -41,11 +42,12 @@ from tasks.orchestration import (
     fail,
     judge,
     publish_report,
+    revise,
     screen,
     supersede,
 )
 
-CONTRACT = 5
+CONTRACT = 6
 """Raised whenever the order, the keys or the stored types of the steps below change: a run that
 waited under another number ends Superseded instead of reading its journal wrongly."""
 
@@ -106,7 +108,7 @@ async def _handle(task: Task, run: RunId) -> Task:
         decision = await decide(task)
         task = counting_plan(task, decision)
         if decision.route == "escalation":
-            case = await ask(plan_question(task, run, decision), seconds=patience(task))
+            decision, case = await _allowed(task, run, decision)
             if not case.allows:
                 return await judge(task, case, [], Checked())
         brief = await _work(task, run, decision)
@@ -124,6 +126,20 @@ async def _handle(task: Task, run: RunId) -> Task:
         if ended.status == "failed":
             raise
         return ended
+
+
+async def _allowed(task: Task, run: RunId, decision: Decision) -> tuple[Decision, Case]:
+    """Ask about a plan until a person said yes or no to it, as it is or as they edited it.
+
+    An edited plan that is more dangerous than the one asked about is asked about in its turn.
+    """
+    while True:
+        case = await ask(plan_question(task, run, decision), seconds=patience(task))
+        if not case.allows or case.edited_plan is None:
+            return decision, case
+        decision = await revise(task, decision, case)
+        if not decision.details["revision"]["asks"]:
+            return decision, case
 
 
 async def _work(task: Task, run: RunId, decision: Decision) -> Briefing:
@@ -148,7 +164,7 @@ async def _check(task: Task, decision: Decision, brief: Briefing) -> Checked:
     """
     found = list(brief.findings.values())
     spent, critique = _spent(task, (one.done.usage for one in found)), Critique()
-    if decision.route == "task_force":
+    if len(decision.seats) > 1:
         critique = await criticise(spent, decision, found)
     doubted = [one for one in found if doubts(one) or one.seat.member in critique.objections]
     if not doubted:

@@ -87,6 +87,12 @@ def decide(task: Task) -> Decision:
     return chosen
 
 
+@step("revise")
+def revise(task: Task, decision: Decision, case: Case) -> Decision:
+    """Weigh the plan that a person allowed instead; see `HybridOrchestrator.revise`."""
+    return services().orchestrator.revise(task, decision, case)
+
+
 @step("question", shown_as="question-{member}", recorded=lambda case: case.verdict is not None)
 async def settle_case(
     member: str,  # noqa: ARG001 - names the member's own place in the journal

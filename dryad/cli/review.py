@@ -1,6 +1,11 @@
 """`dryad inbox` and `dryad answer`: what people are asked, and their answers."""
 
 import json
+<<<<<<< HEAD
+=======
+import sys
+from pathlib import Path
+>>>>>>> main
 from typing import Annotated, Any
 
 import typer
@@ -17,8 +22,12 @@ from dryad.cli.output import (
     print_text,
     say,
 )
+<<<<<<< HEAD
 from dryad.cli.signing import Approver, Code, signed
 from dryad.cli.tasks import json_object
+=======
+from dryad.cli.tasks import json_object, read_object
+>>>>>>> main
 from dryad.foundation.errors import InvalidRequest
 
 app = group("Questions to people.")
@@ -62,6 +71,21 @@ def show(case: int, *, tenant: Tenant = "", as_json: Json = False) -> None:
         print_text(f"\nclosed: {verdict['decision']} by {verdict['by']}: {verdict['reason']}")
     else:
         say(f"answer with `dryad answer {case} --approve --reason '…'`, or --reject")
+        if found["plan"]:
+            say(
+                f"to edit the plan: `dryad inbox plan {case} > plan.json`, change it, then "
+                f"`dryad answer {case} --edit @plan.json --reason '…'`"
+            )
+
+
+@inbox.command()
+def plan(case: int, *, tenant: Tenant = "") -> None:
+    """Print the plan a question is about, as `dryad answer --edit @FILE` takes it."""
+    with api(tenant) as client:
+        found = client.get(f"api/v1/consultations/{case}")
+    if found["plan"] is None:
+        raise InvalidRequest(f"question #{case} is about a call, not about a plan")
+    print_json({"steps": found["plan"]})
 
 
 @inbox.command()
@@ -80,7 +104,10 @@ def answer(
     *,
     approve: Annotated[bool, typer.Option("--approve", help="Exactly this, once.")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Prevent it.")] = False,
-    edit: Annotated[str, typer.Option(help="Do it with these arguments, a JSON object.")] = "",
+    edit: Annotated[
+        str,
+        typer.Option(help="Do it with these arguments, or this plan: a JSON object, or @FILE."),
+    ] = "",
     reply: Annotated[str, typer.Option(help="Answer in words without allowing it.")] = "",
     reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "",
     approver: Approver = "",
@@ -100,8 +127,15 @@ def answer(
         raise InvalidRequest("a reason is needed, in a few words", "Add --reason '…'.")
     body: dict[str, Any] = {"decision": words[0], "reason": reason, "reply": reply}
     if edit:
+<<<<<<< HEAD
         body["edited_arguments"] = json_object(edit, "--edit")
     body |= signed(approver, code)
+=======
+        body["edited_arguments"] = (
+            read_object(Path(edit[1:])) if edit.startswith("@") else json_object(edit, "--edit")
+        )
+    body |= _signed(approver, code)
+>>>>>>> main
     with api(tenant) as client:
         found = client.post(f"api/v1/consultations/{case}/answer", body)
     if as_json:

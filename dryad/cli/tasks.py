@@ -160,6 +160,8 @@ def read_object(file: Path) -> dict[str, Any]:
         value = yaml.safe_load(file.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{file} is neither JSON nor YAML") from error
+    except OSError as error:
+        raise InvalidRequest(f"{file} cannot be read: {error.strerror}") from error
     if not isinstance(value, dict):
         raise InvalidRequest(f"{file} must hold one object")
     return json.loads(json.dumps(value, default=str))

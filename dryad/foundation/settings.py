@@ -281,12 +281,6 @@ class Settings(BaseModel):
         return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+asyncpg://", url)
 
     @property
-    def code_patience(self) -> tuple[int, timedelta, timedelta, int]:
-        """How wrong codes are slowed: free ones, first and longest wait, alarm at every so many."""
-        waits = self.code_wait, self.code_wait_most
-        return self.code_failures_free, *waits, self.code_failures_alarm
-
-    @property
     def prefect_url(self) -> str:
         """API URL of the Prefect server in force."""
         return self.prefect_api_url or f"http://{_reachable(self.host)}:{self.prefect_port}/api"

@@ -88,19 +88,21 @@ def decide(plan: Plan, complexity: Complexity, tier: Tier, at: Situation) -> Dec
     if parallel > 1 and not gathers:
         seats = _one_after_another(seats)
     asks = list(_asks(plan, complexity, tier, at, seats))
+    kinds = {kind: why for kind, why, _ in asks}
     route: Route = "escalation" if asks else "task_force" if gathers else "sequential"
     return Decision(
         route=route,
         seats=seats,
         score=complexity.score,
         tier=tier,
-        reasons=(*(why for why, _ in asks), _division(complexity, at, parallel, gathers=gathers)),
+        reasons=(*kinds.values(), _division(complexity, at, parallel, gathers=gathers)),
         would_change=(
-            *(change for _, change in asks),
+            *(change for _, _, change in asks),
             *_would_change(complexity, tier, at, parallel, asked=bool(asks)),
         ),
         policy_version=at.policy.version,
         details={
+            "asks": kinds,
             "complexity": complexity.to_json(),
             "plan": plan.to_json(),
             "thresholds": {
@@ -117,6 +119,25 @@ def decide(plan: Plan, complexity: Complexity, tier: Tier, at: Situation) -> Dec
             },
         },
     )
+
+
+def more_dangerous(before: Decision, after: Decision) -> tuple[str, ...]:
+    """Return what speaks against a plan that did not speak against the one before it.
+
+    Args:
+        before: As a person was asked about it.
+        after: With another plan.
+    """
+    riskier = TIERS.index(after.tier) > TIERS.index(before.tier)
+    asked: Mapping[str, str] = before.details["asks"]
+    found: Mapping[str, str] = after.details["asks"]
+    new = [
+        why
+        for kind, why in found.items()
+        if kind not in {"risk", "unclear"} and asked.get(kind) != why
+    ]
+    risk = f"the edited plan uses a tool of tier {after.tier}, the one before {before.tier}"
+    return (*([risk] if riskier else []), *new)
 
 
 def shape(seats: Sequence[Seat]) -> tuple[int, int]:
@@ -137,31 +158,39 @@ def sole_agent(decision: Mapping[str, Any] | None) -> str:
 
 def _asks(
     plan: Plan, complexity: Complexity, tier: Tier, at: Situation, seats: tuple[Seat, ...]
-) -> Iterator[tuple[str, str]]:
-    """Yield why a person is asked first, and what would have spared it."""
+) -> Iterator[tuple[str, str, str]]:
+    """Yield for what a person is asked first, why, and what would have spared it."""
     policy = at.policy
     wanted = policy.judge(Act(tier, PLAN))
     if wanted.approvers:  # what no rule allows is refused when it is called
         yield (
+            "risk",
             f"the plan uses a tool of tier {tier}; {wanted.why}",
             "without that tool, or with a higher approval tier, nobody would be asked for risk",
         )
     unclear = complexity.of("uncertainty")
     if complexity.score >= policy.escalate_above and unclear.value >= UNCLEAR_FROM:
         yield (
+            "unclear",
             f"score {complexity.score} reaches {policy.escalate_above}; unclear: {unclear.reason}",
             "said more plainly, or in smaller pieces, nobody would be asked what is meant",
         )
     missing = set[str]() if at.named_agent else plan.capabilities - set(at.capable)
     if missing:
         yield (
+            "ability",
             f"no active agent can do: {', '.join(sorted(missing))}",
             f"an active agent with {' and '.join(sorted(missing))} could do it",
         )
     for tool, why in sorted(at.stopped.items()):
-        yield f"tool {tool} is stopped: {why}", f"`dryad lift tool:{tool}` would let it be used"
+        yield (
+            f"stop of {tool}",
+            f"tool {tool} is stopped: {why}",
+            f"`dryad lift tool:{tool}` would let it be used",
+        )
     if at.tokens is not None and len(seats) > 1 and at.tokens // len(seats) < LEAST_TOKENS:
         yield (
+            "budget",
             f"{at.tokens:,} tokens for {len(seats)} members are fewer than {LEAST_TOKENS:,} each",
             f"a budget of {LEAST_TOKENS * len(seats):,} tokens would be enough to begin",
         )

@@ -46,15 +46,7 @@ class Decisions:
                 score=decision.score,
                 tier=decision.tier,
                 reasons=list(decision.reasons),
-                assessment=orjson.loads(
-                    canonical_json(
-                        {
-                            **decision.details,
-                            "seats": [asdict(seat) for seat in decision.seats],
-                            "would_change": decision.would_change,
-                        }
-                    )
-                ),
+                assessment=_assessment(decision),
                 policy_version=decision.policy_version,
                 created=self._clock(),
             )
@@ -71,6 +63,48 @@ class Decisions:
                     "score": row.score,
                     "tier": row.tier,
                     "reasons": row.reasons,
+                    "policy_version": row.policy_version,
+                },
+                session=session,
+            )
+            return _decision(row)
+
+    def revise(self, tenant: TenantId, task: TaskId, revised: Decision) -> Decision:
+        """Put a decision with an edited plan in place of the one kept; that one stays beside it.
+
+        Done twice for the same case it is done once.
+
+        Args:
+            tenant: Whose task it is.
+            task: The task.
+            revised: Its `details["revision"]` names the case in which a person allowed the plan.
+        """
+        revision = revised.details["revision"]
+        with self._database.transaction() as session:
+            row = session.scalars(
+                select(DecisionRow).where(DecisionRow.task == task).with_for_update()
+            ).one()
+            if row.assessment.get("revision", {}).get("case") == revision["case"]:
+                return _decision(row)
+            before = {name: row.assessment.get(name) for name in ("plan", "seats", "revision")}
+            earlier = [
+                *row.assessment.get("earlier", ()),
+                {**before, "score": row.score, "tier": row.tier, "reasons": row.reasons},
+            ]
+            row.route, row.score, row.tier = revised.route, revised.score, revised.tier
+            row.reasons, row.policy_version = list(revised.reasons), revised.policy_version
+            row.assessment = {**_assessment(revised), "earlier": earlier}
+            self._audit.append(
+                tenant,
+                "decision_revised",
+                actor=revision["by"],
+                subject=task,
+                data={
+                    "decision": row.id,
+                    "case": revision["case"],
+                    "tier": row.tier,
+                    "score": row.score,
+                    "asks": revision["asks"],
                     "policy_version": row.policy_version,
                 },
                 session=session,
@@ -111,8 +145,8 @@ class Decisions:
         """Return totals by route, the mean score, and how the decisions turned out.
 
         `override_rate` is the share of answered escalations in which a person did not let the plan
-        be carried out. `regret_rate` is the share of decisions with a known outcome that turned out
-        wrong: work begun without asking that a rule or a fault ended.
+        be carried out as it was. `regret_rate` is the share of decisions with a known outcome that
+        turned out wrong: work begun without asking that a rule or a fault ended.
         """
         with self._database.reading() as session:
             rows = session.execute(
@@ -136,7 +170,7 @@ class Decisions:
         total = sum(count for _, count, _ in rows)
         mean = sum(count * float(average) for _, count, average in rows) / total if total else None
         answers = [verdict["decision"] for verdict in verdicts if verdict]
-        overridden = sum(word in {"reject", "reply"} for word in answers)
+        overridden = sum(word != "approve" for word in answers)
         known = sum(count for _, _, count in ends)
         regretted = sum(
             count
@@ -187,6 +221,19 @@ def _count_planning(session: Session, task: TaskId, decision: Decision) -> None:
                 cost_usd=TaskRow.cost_usd + planner["cost_usd"],
             )
         )
+
+
+def _assessment(decision: Decision) -> dict[str, Any]:
+    """Return a decision's details as they are kept."""
+    return orjson.loads(
+        canonical_json(
+            {
+                **decision.details,
+                "seats": [asdict(seat) for seat in decision.seats],
+                "would_change": decision.would_change,
+            }
+        )
+    )
 
 
 def _decision(row: DecisionRow) -> Decision:

@@ -25,6 +25,7 @@ def explain(decision: Mapping[str, Any]) -> str:
         _list("What would have changed it", decision["would_change"]),
         _list("What was compared", _compared(decision, complexity, limits)),
         _list("The plan", _plan(decision)),
+        *_revision(decision.get("revision")),
         _list("How complex the request is", map(_dimension, complexity["contributions"])),
     ]
     if capable := situation.get("capable"):
@@ -59,6 +60,14 @@ def _plan(decision: Mapping[str, Any]) -> Iterable[str]:
         waits = f", after {', '.join(step['after'])}" if step["after"] else ""
         tools = ", ".join(step["tools"]) or "no tool"
         yield f"{step['id']}: {text}\n      {seats.get(step['id'], 'nobody')}, {tools}{waits}"
+
+
+def _revision(revision: Mapping[str, Any] | None) -> Iterable[str]:
+    if revision is not None:
+        yield (
+            f"What {revision['by']} changed in the plan (question {revision['case']})\n"
+            f"{revision['difference']}"
+        )
 
 
 def _dimension(part: Mapping[str, Any]) -> str:

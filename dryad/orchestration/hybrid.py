@@ -19,13 +19,14 @@ from dryad.foundation.tools import TIERS, Tier, Tools
 from dryad.orchestration import complexity, decision
 from dryad.orchestration.complexity import Recalibration
 from dryad.orchestration.critic import Critique, criticise
-from dryad.orchestration.decision import Choice, Decision, Seat, Situation
+from dryad.orchestration.decision import Choice, Decision, Seat, Situation, more_dangerous
 from dryad.orchestration.decisions import ENGINE, Decisions
 from dryad.orchestration.evidence import Rung
 from dryad.orchestration.findings import Finding
 from dryad.orchestration.model_planner import RULES, Planned, plan_with
 from dryad.orchestration.offline_planner import offline_plan
 from dryad.orchestration.plan import Plan
+from dryad.orchestration.review.plans import plan_difference
 from dryad.orchestration.review.questions import Case, Question
 from dryad.orchestration.tasks import Task
 
@@ -93,9 +94,38 @@ class HybridOrchestrator:
     def consider(self, task: Task) -> Decision:
         """Return what would be decided now, and keep nothing."""
         planned = self._planned(task)
-        plan = planned.plan
         # A model's plan may leave out a risky step that the text plainly asks for.
-        tier = self._tier(task, plan.tools | offline_plan(task.text).tools)
+        return self._weighed(task, planned, planned.plan.tools | offline_plan(task.text).tools)
+
+    def revise(self, task: Task, chosen: Decision, case: Case) -> Decision:
+        """Weigh a task anew with the plan that a person allowed instead, and keep that.
+
+        `details["revision"]["asks"]` says why a person has to be asked about it once more: it is
+        more dangerous than what they were asked about.
+
+        Args:
+            task: The task, with what was spent on it so far.
+            chosen: The decision they were asked about.
+            case: What they said.
+        """
+        plan, verdict = case.edited_plan, case.verdict
+        assert plan is not None
+        assert verdict is not None
+        earlier = chosen.details.get("revision", {}).get("number", 0)
+        revised = self._weighed(task, Planned(plan, by=verdict.by), plan.tools)
+        revised.details["revision"] = {
+            "number": earlier + 1,
+            "case": case.id,
+            "by": verdict.by,
+            "difference": plan_difference(Plan.from_json(chosen.details["plan"]), plan),
+            "asks": list(more_dangerous(chosen, revised)),
+        }
+        # A person was asked, whatever the new plan would have led to.
+        return self._decisions.revise(task.tenant, task.id, replace(revised, route="escalation"))
+
+    def _weighed(self, task: Task, planned: Planned, tools: Collection[str]) -> Decision:
+        plan = planned.plan
+        tier = self._tier(task, tools)
         policy = self._policies.current(task.tenant)
         stopped = {stop.scope: stop.reason for stop in self._stops.list(task.tenant)}
         scored = complexity.score(
@@ -217,20 +247,23 @@ def plan_question(task: Task, run: RunId, chosen: Decision) -> Question:
         f"{', '.join(step.tools)}"
         for number, step in enumerate(plan.steps, start=1)
     )
-    call = chosen.details["drafted"]
+    call, revision = chosen.details["drafted"], chosen.details.get("revision")
+    changed = f"\n\nWhat was changed in it:\n{revision['difference']}" if revision else ""
     return Question(
         tenant=task.tenant,
         task=task.id,
         run=run,
         member=ENGINE,
-        ordinal=1,
+        ordinal=1 + (revision["number"] if revision else 0),
         kind="escalation" if call is None else "approval",
         tier=chosen.tier,
         requester=task.requester,
-        title="May this plan be carried out?",
-        why="; ".join(chosen.reasons[:-1]),  # the last says how the work would be divided
-        action=f"The task:\n{task.text}\n\nThe plan:\n{steps}",
+        title="May this plan be carried out?" if revision is None else "May the edited plan be?",
+        # The last reason says how the work would be divided.
+        why="; ".join(revision["asks"] if revision else chosen.reasons[:-1]),
+        action=f"The task:\n{task.text}\n\nThe plan:\n{steps}{changed}",
         call=call,
+        plan=chosen.details["plan"],
         limits=(
             f"The plan was made by {_planner(chosen)} from the text of the task, and nothing has "
             "been done so far. An agent that wants to make any other risky call than one shown "

@@ -9,7 +9,7 @@ from typing import Any
 
 from dryad.orchestration.explanation import ROUTES
 from dryad.orchestration.review.questions import Case
-from dryad.orchestration.review.quoting import inline, prose
+from dryad.orchestration.review.quoting import inline, prose, quoted
 from dryad.orchestration.tasks import Task
 from dryad.orchestration.timeline import timeline
 
@@ -145,10 +145,20 @@ def _decision(decision: Mapping[str, Any]) -> list[str]:
         _list(decision["reasons"]),
         "### The plan",
         _table(_STEP, plan),
+        *_revision(decision.get("revision")),
         "### How complex it is",
         _table(_DIMENSION, contributions),
         "### What would have changed this",
         _list(decision["would_change"]),
+    ]
+
+
+def _revision(revision: Mapping[str, Any] | None) -> list[str]:
+    if revision is None:
+        return []
+    return [
+        f"### What {inline(revision['by'])} changed in the plan (question {revision['case']})",
+        quoted(revision["difference"]),
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from flows import ingest_documents, orchestrate_task
 
 BODIES = {
-    "orchestrate_task": (orchestrate_task, 5, "41bcde5b28e0ce31"),
+    "orchestrate_task": (orchestrate_task, 6, "afcbe6a5f5e4124c"),
     "ingest_documents": (ingest_documents, 2, "63711a075dd12d8a"),
 }
 

@@ -238,6 +238,42 @@ async def test_a_stopped_part_ends_as_a_person_says(house: Services, word: str):
     assert "| decided: one agent after the other" in shown["Report"]
 
 
+async def test_a_plan_edited_in_the_form_is_carried_out_and_a_riskier_one_asked_again(
+    house: Services,
+):
+    models = script(house, lambda _, __: "It is so.")
+    run = await _start("Delete the old backups.")
+    assert (await _carry(run)).name == "Suspended"
+    task = house.tasks.of_run(RunId(str(run.id)))
+    assert task is not None
+    look = {
+        "id": "look", "text": "Explain leases", "capability": "research",
+        "tools": ["search_memory"], "after": [],
+    }  # fmt: skip
+    tell = {
+        "id": "tell", "text": "Tell the team", "capability": "communicate", "tools": ["notify"],
+        "after": ["look"],
+    }  # fmt: skip
+    (case,) = house.cases.of_task(ACME, task.id)
+    await _fill_in(run, decision=f"edit #{case.id}", reason="only look", plan=[look, tell])
+    assert (await _carry(run)).name == "Suspended"
+    _, riskier = house.cases.of_task(ACME, task.id)
+    assert (riskier.tier, models.asked) == ("external", [])
+    assert "the edited plan uses a tool of tier external" in riskier.brief
+    assert "+look: Explain leases" in riskier.brief
+    assert riskier.plan == [look, tell], "the form comes filled in"
+    await _fill_in(run, decision=f"edit #{riskier.id}", reason="tell nobody", plan=[look])
+    assert (await _carry(run)).name == "Completed"
+    (told,) = models.asked
+    assert told == "Explain leases"
+    done = house.tasks.find(task.id)
+    assert done.result is not None
+    assert [one["member"] for one in done.result["work"]] == ["researcher-1"]
+    shown = (await _artifacts(run))["Report"]
+    assert f"changed in the plan (question {riskier.id})" in shown
+    assert "-tell: Tell the team" in shown
+
+
 async def test_who_hears_of_untrusted_words_has_read_them(house: Services):
     house.librarian.shelve(
         ACME,
@@ -252,6 +288,14 @@ async def test_who_hears_of_untrusted_words_has_read_them(house: Services):
     _, found = await carry_out(house, "Explain leases. Explain keys. Then compare both.")
     work = {one["member"]: one["untrusted"] for one in found["task"].result["work"]}
     assert list(work.values()) == [True, False, True], work
+
+
+async def _fill_in(run: FlowRun, **values: Any) -> None:
+    """Answer the open form as the Prefect UI does; the server checks it against its schema."""
+    async with get_client() as client:
+        given = {"approver": "", "reply": "", **values}
+        answered = await client.resume_flow_run(run.id, run_input=given)
+        assert answered.status.value == "ACCEPT", answered.details
 
 
 async def _artifacts(run: FlowRun) -> dict[str, str]:

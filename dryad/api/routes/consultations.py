@@ -67,6 +67,9 @@ class CaseOut(Outgoing):
     needs: dict[str, Any] = Field(description="What the policy wants: approvers, role, why")
     votes: list[VoteOut] = Field(description="What reviewers said so far")
     verdict: VerdictOut | None
+    plan: list[dict[str, Any]] | None = Field(
+        description="The steps it is about, as they stand now; editable as a whole"
+    )
 
 
 class AnswerIn(ClaimIn):
@@ -80,7 +83,8 @@ class AnswerIn(ClaimIn):
     reason: Prose = Field(description="In a few words; it is kept")
     reply: Prose = ""
     edited_arguments: JsonObject | None = Field(
-        default=None, description="With `edit`: the whole new arguments"
+        default=None,
+        description='With `edit`: the whole new arguments, or the whole plan as {"steps": […]}',
     )
 
 

@@ -15,6 +15,7 @@ from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import CaseRow
 from dryad.foundation.errors import Refused
+from dryad.orchestration.review.plans import edits_plan
 from dryad.orchestration.review.questions import Question
 
 
@@ -29,6 +30,7 @@ def question_digest(epoch: str, question: Question) -> str:
             question.action,
             question.call,
             question.policy_version,
+            question.plan,
             question.asked,
         ]
     )
@@ -40,10 +42,12 @@ def proposal_digest(row: CaseRow) -> str:
 
 
 def proposed_call(row: CaseRow) -> dict[str, Any] | None:
-    """Return the call a case is about, with the arguments as edited."""
+    """Return the call a case is about, with the arguments as edited; None for another plan."""
     call = row.question.get("call")
     if call is None or row.edited is None:
         return call
+    if edits_plan(row.question, row.edited):
+        return None
     return {**call, "arguments": row.edited}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from dryad.orchestration.review.plans import difference_in, edits_plan
 from dryad.orchestration.review.quoting import inline, quoted
 
 _PROOFS = {
@@ -18,6 +19,9 @@ _PROOFS = {
         "**Sign with** your id and the decision code of your answer: `dryad inbox codes {case}`."
     ),
 }
+
+
+_EDITED = {True: "plan (or arguments of the call)", False: "arguments"}
 
 
 def brief(
@@ -43,7 +47,7 @@ def brief(
         due: When silence counts as no.
         requester: Who started the task, as far as known.
         refusal: Why the last answer was not accepted.
-        edited: The arguments a reviewer put in place of those asked about.
+        edited: What a reviewer put in place of the arguments, or of the plan, asked about.
         review: Who must say yes, and who did; see `review`.
     """
     parts: list[str] = []
@@ -60,18 +64,7 @@ def brief(
     if review:
         parts.append(review.replace("{case}", str(case)))
     parts += ["### What would happen", quoted(str(question["action"]))]
-    if (call := question.get("call")) is not None:
-        arguments = call["arguments"] if edited is None else edited
-        parts += [
-            "### With exactly this call",
-            f"**{inline(call['tool'])}**, version {inline(call['version'])}, with the arguments",
-            quoted(_pretty(arguments)),
-        ]
-        if edited is not None:
-            parts += [
-                "### What a reviewer changed in them",
-                quoted(changed(call["arguments"], edited)),
-            ]
+    parts += _exactly(question, edited)
     if question.get("origin"):
         parts += ["### Where this comes from", quoted(str(question["origin"]))]
     parts += [
@@ -79,10 +72,33 @@ def brief(
         inline(str(question["limits"])),
         (
             "*approve* does exactly this, once · *reject* prevents it · *edit* does it with the "
-            "arguments you give · *reply* answers without allowing it."
+            f"{_EDITED[question.get('plan') is not None]} you give · *reply* answers without "
+            "allowing it."
         ),
     ]
     return "\n\n".join(parts)
+
+
+def _exactly(question: Mapping[str, Any], edited: Mapping[str, Any] | None) -> list[str]:
+    """Return the call that would be made, and what a reviewer changed in it or in the plan."""
+    if edited is not None and edits_plan(question, edited):
+        return [
+            "### What a reviewer changed in the plan",
+            quoted(difference_in(question, edited)),
+            "Yes is good for the plan with these changes.",
+        ]
+    call = question.get("call")
+    if call is None:
+        return []
+    shown = [
+        "### With exactly this call",
+        f"**{inline(call['tool'])}**, version {inline(call['version'])}, with the arguments",
+        quoted(_pretty(call["arguments"] if edited is None else edited)),
+    ]
+    if edited is not None:
+        difference = quoted(changed(call["arguments"], edited))
+        shown += ["### What a reviewer changed in them", difference]
+    return shown
 
 
 def review(needs: Mapping[str, Any], votes: Sequence[tuple[str, str, str]], proof: str) -> str:

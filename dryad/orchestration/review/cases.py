@@ -7,6 +7,7 @@ Prefect UI, the API (with the command line), and the deadline.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from dryad.orchestration.review import verdicts
 from dryad.orchestration.review.approvals import Approvals, question_digest
 from dryad.orchestration.review.ballot import Ballot, Said
 from dryad.orchestration.review.opening import needs, new_case
+from dryad.orchestration.review.plans import EditedPlans, shown_plan
 from dryad.orchestration.review.questions import (
     OPEN,
     Case,
@@ -50,6 +52,7 @@ class Cases:
         *,
         policies: Policies,
         reviewers: Reviewers,
+        plans: EditedPlans,
         secret: bytes,
         epoch: str,
         deadline: timedelta = timedelta(hours=24),
@@ -64,6 +67,7 @@ class Cases:
             answers: Where answers given in forms lie.
             policies: Who must say yes.
             reviewers: Who may, and how they are known.
+            plans: Reads plans that reviewers wrote.
             secret: The installation's review secret.
             epoch: The installation's epoch.
             deadline: When silence counts as no, where a question says nothing else.
@@ -75,6 +79,7 @@ class Cases:
         self._answers = answers
         self._policies = policies
         self._reviewers = reviewers
+        self._plans = plans
         self._epoch = epoch
         self._deadline = deadline
         self._clock = clock
@@ -154,7 +159,8 @@ class Cases:
             Refused: it is not known who answers, or they may not say this; the case stays open.
         """
         with self._database.reading() as session:
-            may_edit = editable(self._visible(session, tenant, case_id))
+            asked = self._visible(session, tenant, case_id)
+            may_edit = editable(asked)
         now = self._clock()
         verdict = verdicts.checked(
             decision,
@@ -165,6 +171,7 @@ class Cases:
             via="api",
             at=now,
         )
+        verdict = self._with_plan(asked, verdict)
         self._judge_stored(case_id)
         with self._database.transaction() as session:
             row = self._still_open(session, case_id)
@@ -280,6 +287,14 @@ class Cases:
         single = self._reviewers.single_user(session)
         return [case_of(row, votes[row.id], single_user=single) for row in rows]
 
+    def _with_plan(self, row: CaseRow, verdict: Verdict) -> Verdict:
+        edits = verdict.edited_arguments
+        if edits is None:
+            return verdict
+        tenant = TenantId(row.tenant)
+        checked = self._plans.checked(tenant, edits, of=row.question, standing=row.edited)
+        return replace(verdict, edited_arguments=checked)
+
     def _still_open(self, session: Session, case_id: int) -> CaseRow:
         row = session.get_one(CaseRow, case_id, with_for_update=True)
         closed = f"{row.verdict['decision']} by {row.verdict['by']}" if row.verdict else ""
@@ -345,8 +360,13 @@ class Cases:
                 return  # too late: the deadline closes the case
             try:
                 verdict = verdicts.from_form(
-                    case_id, stored.values, editable=editable(row), at=stored.created
+                    case_id,
+                    stored.values,
+                    editable=editable(row),
+                    at=stored.created,
+                    plan=shown_plan(row.question, row.edited),
                 )
+                verdict = self._with_plan(row, verdict)
             except InvalidRequest as refusal:
                 row.refusal = refusal.message
                 return

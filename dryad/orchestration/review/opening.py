@@ -49,6 +49,7 @@ def new_case(
             "why": question.why,
             "action": question.action,
             "call": question.call,
+            "plan": question.plan,
             "origin": question.origin,
             "limits": question.limits,
         },

@@ -9,8 +9,10 @@ from dryad.foundation.approval_rules import PLAN
 from dryad.foundation.database.models import CaseRow, VoteRow
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.foundation.tool_rules import Tier, at_least
+from dryad.orchestration.plan import Plan
 from dryad.orchestration.review import verdicts
 from dryad.orchestration.review.brief import brief, review
+from dryad.orchestration.review.plans import shown_plan
 from dryad.orchestration.review.reviewers import Proof
 from dryad.orchestration.review.verdicts import Verdict
 
@@ -43,6 +45,8 @@ class Question:
     """What would happen on yes, as text; shown quoted."""
     call: dict[str, Any] | None = None
     """`{tool, version, arguments}`: the one call an approval is good for, exactly so."""
+    plan: list[dict[str, Any]] | None = None
+    """The steps it is about, which a reviewer may edit; see `Plan.to_json`."""
     origin: str = ""
     limits: str = "Only what is written above was looked at."
     policy_version: int = 0
@@ -90,6 +94,16 @@ class Case:
     created: datetime
     due: datetime
     verdict: Verdict | None
+    plan: list[dict[str, Any]] | None = None
+    """The steps it is about, as they stand now."""
+
+    @property
+    def edited_plan(self) -> Plan | None:
+        """The plan that was allowed in place of the one asked about, if it was."""
+        edits = None if self.verdict is None else self.verdict.edited_arguments
+        if edits is None or self.plan is None or edits != {"steps": self.plan}:
+            return None
+        return Plan.from_json(self.plan)
 
     @property
     def key(self) -> str:
@@ -191,6 +205,7 @@ def case_of(row: CaseRow, votes: Sequence[VoteRow] = (), *, single_user: bool) -
         created=row.created,
         due=row.due,
         verdict=Verdict(**row.verdict) if row.verdict else None,
+        plan=shown_plan(row.question, row.edited),
     )
 
 
@@ -202,5 +217,6 @@ def proof_of(tier: str, *, single_user: bool) -> Proof:
 
 
 def editable(row: CaseRow) -> bool:
-    """Return whether the answer may be *edit*: only one exact call can be, a plan cannot."""
-    return row.kind == "approval" and row.question.get("call") is not None
+    """Return whether the answer may be *edit*: one exact call can be, and a plan."""
+    one_call = row.kind == "approval" and row.question.get("call") is not None
+    return one_call or row.question.get("plan") is not None

@@ -1,11 +1,12 @@
 """What counts as an answer to a case."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
 from dryad.foundation.errors import InvalidRequest
+from dryad.orchestration.review.plans import edits_in_form
 from dryad.orchestration.review.reviewers import Claim
 
 Word = Literal["approve", "reject", "edit", "reply"]
@@ -46,7 +47,14 @@ class Verdict:
         return asdict(self)
 
 
-def from_form(case: int, values: Mapping[str, Any], *, editable: bool, at: datetime) -> Verdict:
+def from_form(
+    case: int,
+    values: Mapping[str, Any],
+    *,
+    editable: bool,
+    at: datetime,
+    plan: Sequence[Mapping[str, Any]] | None = None,
+) -> Verdict:
     """Read the answer a person gave in the Prefect form.
 
     Args:
@@ -55,6 +63,7 @@ def from_form(case: int, values: Mapping[str, Any], *, editable: bool, at: datet
         values: The form's fields as the server stored them.
         editable: Whether the case takes edited arguments.
         at: When the server took the answer.
+        plan: The steps the form was filled in with, where the case is about a plan.
 
     Raises:
         InvalidRequest: this is no answer to this case; the message says why.
@@ -68,7 +77,7 @@ def from_form(case: int, values: Mapping[str, Any], *, editable: bool, at: datet
         word,
         reason=values.get("reason"),
         reply=values.get("reply") or "",
-        edited_arguments=values.get("edited_arguments") or None,
+        edited_arguments=edits_in_form(values, plan),
         editable=editable,
         via="ui",
         at=at,
@@ -108,9 +117,9 @@ def checked(
     if word == "reply" and not reply.strip():
         raise InvalidRequest("to reply, fill in the reply")
     if word == "edit" and not isinstance(edited_arguments, dict):
-        raise InvalidRequest("to edit, give the whole new arguments as a JSON object")
+        raise InvalidRequest("to edit, give the whole new arguments (or the plan) as a JSON object")
     if word != "edit" and edited_arguments:
-        raise InvalidRequest("edited arguments were given, but the decision is not 'edit'")
+        raise InvalidRequest("something was edited, but the decision is not 'edit'")
     edits = cast("dict[str, Any]", edited_arguments) if word == "edit" else None
     return Verdict(
         decision=word,

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -39,6 +40,33 @@ def case(dryad: Dryad, installation: House) -> int:
             call={"tool": "webhook", "version": "1", "arguments": {"to": "a"}},
         )
     ).id
+
+
+def test_a_plan_is_edited_in_a_file(dryad: Dryad, installation: House, tmp_path: Path, case: int):
+    fails(dryad("inbox", "plan", str(case)), 2, "is about a call")
+    installation.services.provide_tenant(TenantId("default"))
+    step = {"id": "s1", "text": "Look", "capability": "research", "tools": [], "after": []}
+    first = installation.services.cases.get(TenantId("default"), case)
+    question = Question(
+        tenant=first.tenant, task=first.task, run=first.run, member="decision-engine", ordinal=1,
+        kind="escalation", tier="read", requester="key:1", title="May it?", why="", action="look",
+        plan=[step, {**step, "id": "s2", "text": "Delete it"}],
+    )  # fmt: skip
+    asked = str(installation.services.cases.settle(question).id)
+    assert f"dryad inbox plan {asked}" in dryad("inbox", "show", asked).stderr
+    plan = data(dryad("inbox", "plan", asked))
+    assert plan == {"steps": question.plan}
+    file = tmp_path / "plan.json"
+    answer = ("answer", asked, "--reason", "safer", "--edit", f"@{file}")
+    fails(dryad(*answer), 2, "cannot be read")
+    file.write_text(json.dumps({"steps": [{**step, "capability": "root"}]}))
+    fails(dryad(*answer), 2, "nobody has it", "dryad inbox plan")
+    file.write_text(json.dumps({"steps": plan["steps"][:1]}))
+    accepted = dryad(*answer)
+    assert accepted.returncode == 0, accepted.stderr
+    shown = data(dryad("inbox", "show", asked, "--json"))
+    assert (shown["verdict"]["decision"], shown["plan"]) == ("edit", [step])
+    assert "-s2: Delete it" in shown["brief"]
 
 
 def test_a_reviewer_is_enrolled_and_answers_with_a_code(dryad: Dryad, case: int):

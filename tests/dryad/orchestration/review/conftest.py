@@ -9,13 +9,17 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pyotp.totp import TOTP
 
+from dryad.execution.agents import Agents
+from dryad.execution.catalogue import provision_catalogue
 from dryad.foundation.audit import Audit
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import TaskRow
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.foundation.policies import Policies
 from dryad.foundation.tenants import DEFAULT, Tenants
+from dryad.foundation.tools import Tools
 from dryad.orchestration.review.cases import Cases
+from dryad.orchestration.review.plans import EditedPlans
 from dryad.orchestration.review.questions import Case, Question
 from dryad.orchestration.review.reviewers import Claim, Reviewers
 
@@ -63,6 +67,8 @@ class World:
         self.audit = Audit(database, b"k" * 32, directory / "anchor", clock=clock)
         self.policies = Policies(database, self.audit, clock=clock)
         self.reviewers = Reviewers(database, self.audit, secret=SECRET, clock=clock)
+        self.agents, self.tools = Agents(database), Tools(database, audit=self.audit)
+        provision_catalogue(ACME, tools=self.tools, agents=self.agents)
         self.cases = self.of_epoch("epoch-1")
 
     def of_epoch(self, epoch: str) -> Cases:
@@ -72,6 +78,7 @@ class World:
             self.forms,
             policies=self.policies,
             reviewers=self.reviewers,
+            plans=EditedPlans(self.agents, self.tools),
             secret=SECRET,
             epoch=epoch,
             clock=lambda: self.now,

@@ -150,8 +150,8 @@ def test_changed_arguments_are_another_question(world: World):
     assert world.cases.settle(replace(QUESTION, call=changed)).id != first.id
 
 
-def test_a_plan_cannot_be_edited(world: World):
-    case = world.cases.settle(replace(QUESTION, kind="escalation", call=None))
+def test_what_is_neither_a_call_nor_a_plan_cannot_be_edited(world: World):
+    case = world.cases.settle(replace(QUESTION, kind="guidance", call=None))
     assert "edit" not in case.words
     with pytest.raises(InvalidRequest, match="one of approve, reject, reply"):
         world.cases.answer(
