@@ -59,11 +59,8 @@ from dryad.orchestration.hybrid import HybridOrchestrator
 from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
-<<<<<<< HEAD
 from dryad.orchestration.review.lifting import Lifting
-=======
 from dryad.orchestration.review.plans import EditedPlans
->>>>>>> main
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
 from dryad.orchestration.task_force import TaskForces
@@ -358,26 +355,12 @@ class Services:
     def cases(self) -> Cases:
         """Questions to people."""
         return Cases(
-<<<<<<< HEAD
             self.database, self.audit, self._answers, policies=self.policies,
-            reviewers=self.reviewers, secret=self.secrets.review_secret,
-            epoch=self.installation.epoch(), deadline=self.settings.question_deadline,
-            valid=self.settings.approval_valid, clock=self.clock,
-        )  # fmt: skip
-=======
-            self.database,
-            self.audit,
-            self._answers,
-            policies=self.policies,
-            reviewers=self.reviewers,
-            plans=EditedPlans(self.agents, self.tools),
-            secret=self.secrets.review_secret,
-            epoch=self.installation.epoch(),
-            deadline=self.settings.question_deadline,
-            valid=self.settings.approval_valid,
+            reviewers=self.reviewers, plans=EditedPlans(self.agents, self.tools),
+            secret=self.secrets.review_secret, epoch=self.installation.epoch(),
+            deadline=self.settings.question_deadline, valid=self.settings.approval_valid,
             clock=self.clock,
-        )
->>>>>>> main
+        )  # fmt: skip
 
     @cached_property
     def orchestrator(self) -> HybridOrchestrator:

@@ -1,11 +1,7 @@
 """`dryad inbox` and `dryad answer`: what people are asked, and their answers."""
 
 import json
-<<<<<<< HEAD
-=======
-import sys
 from pathlib import Path
->>>>>>> main
 from typing import Annotated, Any
 
 import typer
@@ -22,12 +18,8 @@ from dryad.cli.output import (
     print_text,
     say,
 )
-<<<<<<< HEAD
 from dryad.cli.signing import Approver, Code, signed
-from dryad.cli.tasks import json_object
-=======
 from dryad.cli.tasks import json_object, read_object
->>>>>>> main
 from dryad.foundation.errors import InvalidRequest
 
 app = group("Questions to people.")
@@ -127,15 +119,10 @@ def answer(
         raise InvalidRequest("a reason is needed, in a few words", "Add --reason '…'.")
     body: dict[str, Any] = {"decision": words[0], "reason": reason, "reply": reply}
     if edit:
-<<<<<<< HEAD
-        body["edited_arguments"] = json_object(edit, "--edit")
-    body |= signed(approver, code)
-=======
         body["edited_arguments"] = (
             read_object(Path(edit[1:])) if edit.startswith("@") else json_object(edit, "--edit")
         )
-    body |= _signed(approver, code)
->>>>>>> main
+    body |= signed(approver, code)
     with api(tenant) as client:
         found = client.post(f"api/v1/consultations/{case}/answer", body)
     if as_json:
