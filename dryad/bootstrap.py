@@ -10,14 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, cast
 
-from pydantic import SecretStr
-
 from dryad import adapters
 from dryad.execution.agents import Agents
 from dryad.execution.catalogue import provision_catalogue
 from dryad.execution.coordinator import Coordinator
+from dryad.execution.direct import DirectCalls
 from dryad.execution.mcp import McpServers, read_servers
-from dryad.execution.models.providers import ModelChoice, Models
+from dryad.execution.models.providers import Models
 from dryad.execution.outside import Outside
 from dryad.execution.sandbox import ladder
 from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
@@ -37,10 +36,12 @@ from dryad.foundation.journal import Journal
 from dryad.foundation.keys import Keys
 from dryad.foundation.own_ports import own_ports
 from dryad.foundation.policies import Policies
+from dryad.foundation.seal import Seal
 from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings
 from dryad.foundation.stops import Stops
 from dryad.foundation.tenants import Tenants
+from dryad.foundation.tool_history import ToolHistory
 from dryad.foundation.tools import Tools
 from dryad.memory.archivist import Archivist
 from dryad.memory.ingest import Ingestion
@@ -164,7 +165,12 @@ class Services:
     @cached_property
     def tools(self) -> Tools:
         """The tool registry."""
-        return Tools(self.database, self.clock, self.audit)
+        return Tools(self.database, self.clock, self.audit, Seal(self.secrets.sealing_key, "tools"))
+
+    @cached_property
+    def tool_history(self) -> ToolHistory:
+        """What tools were called, and how that went."""
+        return ToolHistory(self.database, self.clock)
 
     # -- levels 1 and 2
 
@@ -176,23 +182,7 @@ class Services:
     @cached_property
     def models(self) -> Models:
         """The language models agents think with."""
-        s = self.settings
-        return Models(
-            ModelChoice(
-                provider=s.llm_provider,
-                fallbacks=() if "llm" in s.require_services else s.llm_fallbacks,
-                model=s.llm_model,
-                timeout=s.llm_timeout,
-                price=s.llm_price_usd_per_mtok,
-                openai_base_url=s.openai_base_url,
-                openai_api_key=_told(s.openai_api_key),
-                anthropic_api_key=_told(s.anthropic_api_key),
-                ollama_base_url=s.ollama_base_url,
-            ),
-            on_fallback=lambda model, reason: log.warning(
-                "model_fell_back", model=model, reason=reason
-            ),
-        )
+        return adapters.models(self.settings)
 
     @cached_property
     def sandbox(self) -> Sandbox:
@@ -223,6 +213,14 @@ class Services:
             mcp=McpServers(read_servers(self.settings.home / "mcp.json"), self.outside),
             clock=self.clock,
         )
+
+    @cached_property
+    def direct_calls(self) -> DirectCalls:
+        """Calls of tools outside any run."""
+        return DirectCalls(
+            self.agents, self.tools, self.toolbox, self.tool_history,
+            self.policies, self.stops, self.audit,
+        )  # fmt: skip
 
     async def _run_code(self, code: str, files: Mapping[str, bytes]) -> SandboxResult:
         limits = Limits(
@@ -393,7 +391,3 @@ def _in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Do async work to its end from anywhere, in a loop or not."""
     with ThreadPoolExecutor(1) as thread:
         thread.submit(lambda: asyncio.run(work())).result()
-
-
-def _told(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()

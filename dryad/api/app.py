@@ -23,6 +23,7 @@ from dryad.api.routes import (
     stops,
     tasks,
     tenants,
+    tool_calls,
     tools,
 )
 from dryad.api.traffic import Traffic
@@ -36,6 +37,7 @@ _RESOURCES = (
     decisions,
     consultations,
     agents,
+    tool_calls,
     tools,
     memory,
     mirrors,

@@ -13,12 +13,13 @@ from dryad.execution.memories import Document
 from dryad.execution.outside import NotSent, Outside
 from dryad.execution.plain_text import readable
 from dryad.execution.tool_calls import Passage, ToolOutcome
-from dryad.execution.workbench import Errand, RunCode, Search, Shelve
+from dryad.execution.workbench import RunCode, Search, Shelve
 from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.errors import DryadError, Refused, Unavailable
 from dryad.foundation.ids import TenantId
 from dryad.foundation.schemas import violation
+from dryad.foundation.tool_history import Errand
 from dryad.foundation.tools import ApprovalPolicy, Permit, Tools, ToolSpec
 
 __all__ = ["Errand", "GrantedTools", "Toolbox"]

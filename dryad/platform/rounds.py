@@ -122,8 +122,9 @@ class Rounds:
                 log.warning("not_woken", case=case.id, reason=reason.message)
 
     def purge(self) -> None:
-        """Forget short-term memory that has expired."""
+        """Forget short-term memory that has expired, and calls of tools older than the history."""
         self.services.archivist.purge()
+        self.services.tool_history.settle(kept=self.services.settings.history_retention)
 
     def mirror(self) -> None:
         """Bring the mirrors of memory what they have yet to see; make lost ones anew."""

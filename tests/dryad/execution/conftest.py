@@ -37,6 +37,7 @@ from dryad.foundation.errors import Refused
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.foundation.journal import Journal
 from dryad.foundation.policies import PolicyDocument
+from dryad.foundation.tool_history import ToolHistory
 from dryad.foundation.tools import Tier, Tools
 from tests.web import Server, accept, serve
 
@@ -159,7 +160,12 @@ class Desk:
     def steps(self, run: RunId = RUN) -> RunSteps:
         """Take the run over, as a new process would."""
         journal = Journal(self.database)
-        return RunSteps(journal, journal.claim(run, holder="test"), spend=self.spent)
+        note = self.history.noting(Errand(ACME, TaskId("task-1"), "messenger"))
+        return RunSteps(journal, journal.claim(run, holder="test"), spend=self.spent, note=note)
+
+    @property
+    def history(self) -> ToolHistory:
+        return ToolHistory(self.database)
 
     def recorded(self, run: RunId = RUN) -> list[str]:
         steps = Journal(self.database).steps(run)

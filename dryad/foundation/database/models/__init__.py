@@ -7,9 +7,11 @@ migration; `dryad db check` and a test compare the two.
 from dryad.foundation.database.models.columns import Base
 from dryad.foundation.database.models.execution import AgentRow
 from dryad.foundation.database.models.foundation import (
+    CATEGORIES,
     ApiKeyRow,
     AuditRow,
     BudgetRow,
+    ExecutionRow,
     GrantRow,
     HealthRow,
     InstallationRow,
@@ -20,6 +22,7 @@ from dryad.foundation.database.models.foundation import (
     StopRow,
     TenantRow,
     ToolRow,
+    VolumeRow,
 )
 from dryad.foundation.database.models.memory import (
     BandRow,
@@ -43,6 +46,7 @@ from dryad.foundation.database.models.orchestration import (
 )
 
 __all__ = [
+    "CATEGORIES",
     "TASK_STATUSES",
     "AgentRow",
     "ApiKeyRow",
@@ -53,6 +57,7 @@ __all__ = [
     "CaseRow",
     "DecisionRow",
     "DocumentRow",
+    "ExecutionRow",
     "ForceMemberRow",
     "ForceMessageRow",
     "ForceRow",
@@ -73,5 +78,6 @@ __all__ = [
     "TaskRow",
     "TenantRow",
     "ToolRow",
+    "VolumeRow",
     "VoteRow",
 ]
