@@ -41,6 +41,7 @@ from dryad.orchestration.hybrid import HybridOrchestrator
 from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
+from dryad.orchestration.review.lifting import Lifting
 from dryad.orchestration.review.plans import EditedPlans
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
@@ -175,15 +176,11 @@ class Services(MemoryServices):
     def reviewers(self) -> Reviewers:
         """Who may answer."""
         s = self.settings
+        waits = Patience(s.code_failures_free, s.code_wait, s.code_wait_most, s.code_failures_alarm)
         return Reviewers(
-            self.database,
-            self.audit,
-            secret=self.secrets.review_secret,
-            patience=Patience(
-                s.code_failures_free, s.code_wait, s.code_wait_most, s.code_failures_alarm
-            ),
+            self.database, self.audit, secret=self.secrets.review_secret, patience=waits,
             clock=self.clock,
-        )
+        )  # fmt: skip
 
     @cached_property
     def endings(self) -> Endings:
@@ -191,21 +188,23 @@ class Services(MemoryServices):
         return Endings(self.database, self.tasks, self.agents, self.forces)
 
     @cached_property
+    def lifting(self) -> Lifting:
+        """Who may lift a stop."""
+        return Lifting(
+            self.database, self.stops, self.reviewers, secret=self.secrets.review_secret,
+            epoch=self.installation.epoch(), clock=self.clock,
+        )  # fmt: skip
+
+    @cached_property
     def cases(self) -> Cases:
         """Questions to people."""
         return Cases(
-            self.database,
-            self.audit,
-            self._answers,
-            policies=self.policies,
-            reviewers=self.reviewers,
-            plans=EditedPlans(self.agents, self.tools),
-            secret=self.secrets.review_secret,
-            epoch=self.installation.epoch(),
-            deadline=self.settings.question_deadline,
-            valid=self.settings.approval_valid,
+            self.database, self.audit, self._answers, policies=self.policies,
+            reviewers=self.reviewers, plans=EditedPlans(self.agents, self.tools),
+            secret=self.secrets.review_secret, epoch=self.installation.epoch(),
+            deadline=self.settings.question_deadline, valid=self.settings.approval_valid,
             clock=self.clock,
-        )
+        )  # fmt: skip
 
     @cached_property
     def orchestrator(self) -> HybridOrchestrator:
