@@ -8,7 +8,6 @@ import pytest
 from tests.docs import runnable
 from tests.e2e.conftest import Installation
 
-
 PAGES = [page for page in runnable.pages() if page.stem != "runbook"]
 """The runbook replaces the installation it runs on; see `test_runbook.py`."""
 
