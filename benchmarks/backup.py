@@ -61,7 +61,8 @@ def measure(name: str, url: str, home: Path) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sizes = f"open {made.plain_bytes / 1e6:.0f} MB, sealed {made.stored_bytes / 1e6:.0f} MB"
     print(
-        f"{name:10}  {sizes}  kept in {kept:6.2f} s  verified in {verified:6.2f} s  peak RSS {peak:.0f} MB"
+        f"{name:10}  {sizes}, kept in {kept:.2f} s, verified in {verified:.2f} s, "
+        f"peak RSS {peak:.0f} MB"
     )
 
 
