@@ -114,7 +114,8 @@ class Waiting:
             await asyncio.sleep(self.seconds)
             return ModelResponse(parts=[TextPart("Done.")])
 
-        return Language(FunctionModel(answer), price=FREE, seconds=60)
+        # It uses no tokens, so no budget is in the way of many members.
+        return Language(FunctionModel(answer), price=FREE, seconds=60, degraded=self.degraded)
 
 
 def prepare() -> Waiting:
