@@ -26,6 +26,7 @@ from typing import Any
 import httpx
 import psutil
 
+from dryad.platform import environment
 from tests.servers import PrefectServer, postgres, prefect, stop, wait_for
 
 LIMIT = 4
@@ -148,13 +149,14 @@ def cpu(process: psutil.Process) -> float:
 @contextmanager
 def working(server: PrefectServer, one: Contender, directory: Path) -> Generator[None]:
     """Run the worker of one contender; it has carried a run when the block begins."""
+    ours = environment.frugal(server.url) if one.type == "dryad" else {}
     poll = {} if one.poll is None else {"PREFECT_WORKER_QUERY_SECONDS": one.poll}
     command = ["prefect", "worker", "start", "--pool", one.name, "--type", one.type]
     with (directory / f"{one.type}{one.poll}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", *command, "--limit", str(LIMIT), "--name", one.name,
              "--install-policy", "never"],
-            env=server.environment | poll, cwd=directory, stdout=log, stderr=log,
+            env=server.environment | poll | ours, cwd=directory, stdout=log, stderr=log,
         )  # fmt: skip
         one.cpu = psutil.Process(process.pid)
         try:

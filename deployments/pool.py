@@ -29,6 +29,7 @@ from types import FrameType
 from typing import NamedTuple, NoReturn
 
 import anyio
+from pydantic import BaseModel
 
 from dryad.platform import tether
 
@@ -75,11 +76,19 @@ def preload() -> None:
             importlib.import_module(module.name)
     for name in LATE:
         importlib.import_module(name)
+    for model in _subclasses(BaseModel):
+        if not model.__pydantic_complete__:  # Prefect puts that off until a model is first used
+            model.model_rebuild(raise_errors=False)
     anyio.run(anyio.sleep, 0)  # loads what runs its event loops
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - `threading` misses native ones
         raise RuntimeError("an import started a thread: import that module inside a function")
     gc.collect()
     gc.freeze()  # or every collection in a child would copy what it shares with the others
+
+
+def _subclasses(of: type[BaseModel]) -> set[type[BaseModel]]:
+    direct = set(of.__subclasses__())
+    return direct.union(*map(_subclasses, direct))
 
 
 def next_run(listener: socket.socket, spares: int) -> Run:

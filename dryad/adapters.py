@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
+from pydantic import SecretStr
+
+from dryad.execution.models.providers import ModelChoice, Models
 from dryad.execution.sandbox import ladder
 from dryad.execution.sandbox.port import RungName, Sandbox
 from dryad.foundation import logs
@@ -101,6 +104,31 @@ def ingestible(settings: Settings) -> Allowed:
     return Allowed(
         (*own, *settings.ingest_paths), settings.ingest_hosts, settings.ingest_private_hosts
     )
+
+
+def models(settings: Settings) -> Models:
+    """Return the language models the settings name; each fall-back is logged."""
+    s = settings
+    return Models(
+        ModelChoice(
+            provider=s.llm_provider,
+            fallbacks=() if "llm" in s.require_services else s.llm_fallbacks,
+            model=s.llm_model,
+            timeout=s.llm_timeout,
+            price=s.llm_price_usd_per_mtok,
+            openai_base_url=s.openai_base_url,
+            openai_api_key=_told(s.openai_api_key),
+            anthropic_api_key=_told(s.anthropic_api_key),
+            ollama_base_url=s.ollama_base_url,
+        ),
+        on_fallback=lambda model, reason: log.warning(
+            "model_fell_back", model=model, reason=reason
+        ),
+    )
+
+
+def _told(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _choose_mirrors(settings: Settings) -> dict[str, str]:

@@ -79,17 +79,23 @@ async def _episode(
     told = f"{who.instructions}\n\nWhat is known already:\n{episode.instructions}"
     if in_force:
         await asyncio.to_thread(_hear, work, episode)
+    errand = Errand(work.tenant, work.id, who.id)
     end = await advance_agent(
         replace(episode, instructions=told, limits=_share(work, sharing)),
         model=dryad.models.model_for(work.tenant, who),
         tools=ShownTools(
             dryad.tools,
             dryad.toolbox,
-            Errand(work.tenant, work.id, who.id),
+            errand,
             policy=lambda: dryad.policies.current(work.tenant),
             role=who.role,
         ),
-        steps=RunSteps(dryad.journal, run.lease, spend=dryad.cases.spend),
+        steps=RunSteps(
+            dryad.journal,
+            run.lease,
+            spend=dryad.cases.spend,
+            note=dryad.tool_history.noting(errand),
+        ),
         guard=guard,
     )
     if in_force:

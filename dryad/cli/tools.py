@@ -1,5 +1,6 @@
 """`dryad tools`: what agents may call, and who was granted what."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -30,13 +31,14 @@ def list_tools(
     active: Annotated[
         bool, typer.Option("--active", help="Only those that may be called.")
     ] = False,
+    category: Annotated[str, typer.Option(help="Only those for this, as `search`.")] = "",
     tenant: Tenant = "",
     as_json: Json = False,
 ) -> None:
     """List the tenant's tools, every version."""
     with api(tenant) as client:
-        found = client.items("api/v1/tools", active_only=active)
-    columns = ("name", "version", "tier", "kind", "status", "description")
+        found = client.items("api/v1/tools", active_only=active, category=category)
+    columns = ("name", "version", "tier", "kind", "category", "status", "description")
     print_rows(found, columns, as_json=as_json)
 
 
@@ -74,15 +76,20 @@ def grant(
     *,
     role: Role = False,
     conditions: Annotated[str, typer.Option(help="Narrow it, a JSON object.")] = "{}",
+    days: Annotated[
+        float, typer.Option(help="How long it holds; 0: until it is revoked.", min=0)
+    ] = 0,
     tenant: Tenant = "",
     as_json: Json = False,
 ) -> None:
     """Let an agent or a role call a tool."""
-    body = {
+    body: dict[str, object] = {
         "principal": principal,
         "principal_type": "role" if role else "agent",
         "conditions": json_object(conditions, "--conditions"),
     }
+    if days:
+        body["expires"] = (datetime.now(UTC) + timedelta(days=days)).isoformat()
     with api(tenant) as client:
         print_fields(client.post(f"api/v1/tools/{tool}/grants", body), as_json=as_json)
 
@@ -210,6 +217,102 @@ def configure(
         version = version or client.get(f"api/v1/tools/{tool}")["version"]
         client.put(f"api/v1/tools/{tool}/{version}/config", body)
     say(f"tool {tool} {version} is configured")
+
+
+@app.command()
+def edit(
+    tool: str,
+    version: str,
+    *,
+    description: Annotated[str, typer.Option(help="What it does; the model reads this.")] = "",
+    category: Annotated[str, typer.Option(help="What it is for, as `search`.")] = "",
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Say anew what a version is for; what it takes and does never changes."""
+    given = {"description": description, "category": category}
+    body = {name: value for name, value in given.items() if value}
+    with api(tenant) as client:
+        print_fields(client.put(f"api/v1/tools/{tool}/{version}", body), as_json=as_json)
+
+
+@app.command()
+def delete(tool: str, version: str, *, tenant: Tenant = "") -> None:
+    """Remove a version; its calls stay in the history, its name and version are never reused."""
+    with api(tenant) as client:
+        client.delete(f"api/v1/tools/{tool}/{version}")
+    say(f"tool {tool} {version} is gone")
+
+
+@app.command("interface")
+def show_interface(
+    tool: str,
+    *,
+    version: Annotated[str, typer.Option(show_default="the newest active")] = "",
+    tenant: Tenant = "",
+) -> None:
+    """Print a tool's interface as an OpenAPI 3 document."""
+    with api(tenant) as client:
+        version = version or client.get(f"api/v1/tools/{tool}")["version"]
+        print_json(client.get(f"api/v1/tools/{tool}/{version}/interface"))
+
+
+@app.command("call")
+def execute(
+    agent: Annotated[str, typer.Argument(help="In whose name: its grants count.")],
+    tool: str,
+    arguments: Annotated[str, typer.Argument(help="A JSON object.")] = "{}",
+    *,
+    key: Annotated[str, typer.Option(help="Makes repeating the command harmless.")] = "",
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Call a tool now; one that a person would have to allow is refused."""
+    body = {"agent": agent, "arguments": json_object(arguments, "ARGUMENTS"), "key": key}
+    with api(tenant) as client:
+        made = client.post(f"api/v1/tools/{tool}/execute", body)
+    print_fields(made, as_json=as_json)
+    if made["outcome"] != "done":
+        raise typer.Exit(1)
+
+
+@app.command()
+def history(
+    *,
+    tool: Annotated[str, typer.Option(help="Only calls of one tool.")] = "",
+    agent: Annotated[str, typer.Option(help="Only calls by one agent.")] = "",
+    task: Annotated[str, typer.Option(help="Only calls on one task.")] = "",
+    outcome: Annotated[
+        str, typer.Option(help="Only done, failed, refused, doubtful or running ones.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """List the calls that were made or refused, newest first."""
+    with api(tenant) as client:
+        found = client.items(
+            "api/v1/tools/history",
+            tool=tool, agent=agent, task=task, outcome=outcome, limit=limit,
+        )  # fmt: skip
+    columns = ("id", "started", "agent", "tool", "version", "outcome", "seconds", "task", "reason")
+    print_rows(found, columns, as_json=as_json)
+
+
+@app.command()
+def sessions(
+    *,
+    tool: Annotated[str, typer.Option(help="Only sessions of one tool.")] = "",
+    agent: Annotated[str, typer.Option(help="Only sessions of one agent.")] = "",
+    task: Annotated[str, typer.Option(help="Only sessions of one task.")] = "",
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """List sessions, the last used first: all calls of a tool by one agent on one task."""
+    with api(tenant) as client:
+        found = client.items("api/v1/tools/sessions", tool=tool, agent=agent, task=task)
+    columns = ("id", "agent", "tool", "task", "calls", "done", "seconds", "last", "volume")
+    print_rows(found, columns, as_json=as_json)
 
 
 def _pairs(given: list[str] | None, option: str) -> dict[str, str]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from dryad.execution import mailbox as mailboxes
 from dryad.execution.tool_calls import ToolOutcome
-from dryad.execution.workbench import Errand
 from dryad.foundation.clock import Clock
 from dryad.foundation.errors import Refused, Unavailable
+from dryad.foundation.tool_history import Errand
 from dryad.foundation.tools import ToolSpec
 
 _SECONDS = 10

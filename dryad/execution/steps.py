@@ -6,7 +6,9 @@ from typing import Any, Literal, Protocol
 
 from sqlalchemy.orm import Session
 
+from dryad.foundation.ids import RunId
 from dryad.foundation.journal import Journal, Lease
+from dryad.foundation.tool_history import Called
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Lapsed(Exception):
 Spend = Callable[[Session, Approval], None]
 """Marks an approval used, in the transaction of the intent; raises when it cannot be."""
 
+Note = Callable[[Session, RunId, str, Called], None]
+"""Puts a call into the history, in the transaction that records its step."""
+
 
 class StepLog(Protocol):
     """The journal of one run, as its current carrier sees it. Blocking calls."""
@@ -63,15 +68,17 @@ class StepLog(Protocol):
         """
         ...
 
-    def record(self, path: str, ordinal: int, inputs: Any, outcome: Any) -> Any:
-        """Commit the outcome; return the recorded one.
+    def record(
+        self, path: str, ordinal: int, inputs: Any, outcome: Any, *, called: Called | None = None
+    ) -> Any:
+        """Commit the outcome, and a tool call to the history; return the recorded outcome.
 
         Raises:
             Superseded: another process carries the run now.
         """
         ...
 
-    def doubt(self, path: str, ordinal: int) -> None:
+    def doubt(self, path: str, ordinal: int, *, called: Called) -> None:
         """Commit that nobody knows whether the intended effect happened."""
         ...
 
@@ -79,10 +86,13 @@ class StepLog(Protocol):
 class RunSteps:
     """The `StepLog` of the process that holds the lease of a run."""
 
-    def __init__(self, journal: Journal, lease: Lease, *, spend: Spend) -> None:
+    def __init__(
+        self, journal: Journal, lease: Lease, *, spend: Spend, note: Note | None = None
+    ) -> None:
         self._journal = journal
         self._lease = lease
         self._spend = spend
+        self._note = note
 
     def find(self, path: str, ordinal: int, inputs: Any) -> Recorded | None:
         """See `StepLog.find`."""
@@ -100,10 +110,21 @@ class RunSteps:
 
         self._journal.intend(self._lease, path, ordinal, inputs, spend=spend)
 
-    def record(self, path: str, ordinal: int, inputs: Any, outcome: Any) -> Any:
+    def record(
+        self, path: str, ordinal: int, inputs: Any, outcome: Any, *, called: Called | None = None
+    ) -> Any:
         """See `StepLog.record`."""
-        return self._journal.record(self._lease, path, ordinal, inputs, outcome)
+        also = self._noting(path, ordinal, called)
+        return self._journal.record(self._lease, path, ordinal, inputs, outcome, also=also)
 
-    def doubt(self, path: str, ordinal: int) -> None:
+    def doubt(self, path: str, ordinal: int, *, called: Called) -> None:
         """See `StepLog.doubt`."""
-        self._journal.doubt(self._lease, path, ordinal)
+        self._journal.doubt(self._lease, path, ordinal, also=self._noting(path, ordinal, called))
+
+    def _noting(
+        self, path: str, ordinal: int, called: Called | None
+    ) -> Callable[[Session], None] | None:
+        note, run = self._note, self._lease.run
+        if note is None or called is None:
+            return None
+        return lambda session: note(session, run, f"{path}#{ordinal}", called)

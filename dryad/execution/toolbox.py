@@ -13,12 +13,13 @@ from dryad.execution.memories import Document
 from dryad.execution.outside import NotSent, Outside
 from dryad.execution.plain_text import readable
 from dryad.execution.tool_calls import Passage, ToolOutcome
-from dryad.execution.workbench import Errand, RunCode, Search, Shelve
+from dryad.execution.workbench import RunCode, Search, Shelve
 from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.errors import DryadError, Refused, Unavailable
 from dryad.foundation.ids import TenantId
 from dryad.foundation.schemas import violation
+from dryad.foundation.tool_history import Errand
 from dryad.foundation.tools import ApprovalPolicy, Permit, Tools, ToolSpec
 
 __all__ = ["Errand", "GrantedTools", "Toolbox"]
@@ -200,7 +201,8 @@ class Toolbox:
                 "stderr": _cut("\n".join([ran.stderr, *notes]) if notes else ran.stderr),
                 "files": kept,
                 "violations": list(ran.violations),
-            }
+            },
+            untrusted="paths" in arguments,  # files may hold, and be called, what others wrote
         )
 
     async def _keep(
@@ -276,8 +278,9 @@ class Toolbox:
     async def _list_files(
         self, errand: Errand, _arguments: Mapping[str, Any], **_: Any
     ) -> ToolOutcome:
+        """Return the files' names, which may be what somebody outside called them."""
         found = await asyncio.to_thread(workspace.listing, self._room(errand))
-        return ToolOutcome({"files": [entry._asdict() for entry in found]})
+        return ToolOutcome({"files": [entry._asdict() for entry in found]}, untrusted=bool(found))
 
     # -- other servers
 

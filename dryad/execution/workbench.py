@@ -1,11 +1,10 @@
 """What tools work with, as level 1 sees it: search, storage and the sandbox."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from dryad.execution.memories import Document, Shelved
-from dryad.foundation.ids import TaskId, TenantId
+from dryad.foundation.ids import TenantId
 
 
 class Found(Protocol):
@@ -72,12 +71,3 @@ class RunCode(Protocol):
             Refused: this machine has no sandbox that is good enough.
         """
         ...
-
-
-@dataclass(frozen=True)
-class Errand:
-    """For whom a tool is called."""
-
-    tenant: TenantId
-    task: TaskId
-    agent: str

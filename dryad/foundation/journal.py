@@ -278,7 +278,14 @@ class Journal:
                 also(session)
             return outcome
 
-    def doubt(self, lease: Lease, path: str, ordinal: int) -> None:
+    def doubt(
+        self,
+        lease: Lease,
+        path: str,
+        ordinal: int,
+        *,
+        also: Callable[[Session], None] | None = None,
+    ) -> None:
         """Record that nobody knows whether the intended effect happened; a person decides."""
         with self._database.transaction() as session:
             self.check(lease, session)
@@ -292,6 +299,8 @@ class Journal:
                 )
                 .values(state="doubtful", attempt=lease.attempt)
             )
+            if also is not None:
+                also(session)
 
     def _insert(self, session: Session, values: Mapping[str, Any]) -> bool:
         """Insert a step, in one statement, unless it is there already."""

@@ -38,6 +38,11 @@ class Secrets:
     operator_key: str = field(repr=False)
     """Bearer key of the operator at this machine."""
 
+    @property
+    def sealing_key(self) -> bytes:
+        """What credentials of outside services are sealed with in the ledger, as in blocks."""
+        return self.prefect_encryption_key.encode()
+
     @staticmethod
     def create_or_read(directory: Path) -> "Secrets":
         """Return the secrets in `directory`, making them if there are none yet.

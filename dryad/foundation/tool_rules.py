@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, cast, get_args
 
+from dryad.foundation.database.models import CATEGORIES
 from dryad.foundation.errors import InvalidRequest, Refused
 from dryad.foundation.ids import checked_name
 from dryad.foundation.schemas import as_json, checked_schema, violation
@@ -16,6 +17,16 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 Kind = Literal["builtin", "script", "http", "mcp"]
 Status = Literal["active", "inactive", "maintenance", "deprecated"]
 PrincipalType = Literal["agent", "role"]
+Category = Literal[
+    "database", "api", "file_system", "powershell", "bash", "analysis", "communication", "search",
+    "code_execution", "monitoring", "educational", "research", "content_creation", "assessment",
+    "llm", "web_scraping", "data_processing", "visualization",
+]  # fmt: skip
+"""What a tool is for, so that people find it; no rule depends on it."""
+
+_USUAL: Mapping[Kind, Category] = {
+    "builtin": "analysis", "script": "code_execution", "http": "api", "mcp": "api"
+}  # fmt: skip
 
 _OBJECT: dict[str, Any] = {"type": "object"}
 _RAISE: dict[str, Any] = {
@@ -63,7 +74,8 @@ class ToolSpec:
 
     `config` is what the tenant's administrator set for it, such as a webhook's address; it is
     never shown to a model. `config["action"]` names what kind of action a call is, for the rules
-    of the policy: `data_deletion`, `financial_transaction`, …. `config["raises"]` lists
+    of the policy: `data_deletion`, `financial_transaction`, …; `config["reads_secrets"]` says that
+    what it returns must not leave. `config["raises"]` lists
     `{"when": <JSON Schema of the arguments>, "tier": <tier>}`: arguments that make a call riskier
     than the tool.
     """
@@ -78,6 +90,8 @@ class ToolSpec:
     kind: Kind = "builtin"
     config: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     status: Status = "active"
+    category: Category | None = None
+    """None: the usual one of its kind."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +193,7 @@ def checked_spec(spec: ToolSpec) -> ToolSpec:
     if spec.kind not in get_args(Kind):
         raise InvalidRequest(f"a tool's kind is one of {', '.join(get_args(Kind))}")
     rank(spec.tier)
+    category = checked_category(spec.category or _USUAL[spec.kind])
     inputs = checked_schema(spec.input_schema, what="the input schema")
     if inputs.get("type") != "object":
         raise InvalidRequest("a tool's input schema must describe an object")
@@ -187,7 +202,19 @@ def checked_spec(spec: ToolSpec) -> ToolSpec:
         input_schema=inputs,
         output_schema=checked_schema(spec.output_schema, what="the output schema"),
         config=checked_config(spec.kind, spec.config),
+        category=category,
     )
+
+
+def checked_category(category: str) -> Category:
+    """Return `category` when there is one of that name.
+
+    Raises:
+        InvalidRequest: there is not.
+    """
+    if category not in CATEGORIES:
+        raise InvalidRequest(f"a tool's category is one of {', '.join(CATEGORIES)}")
+    return category
 
 
 def checked_config(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,6 +227,8 @@ def checked_config(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     plain = as_json(config, what="the configuration")
     if problem := violation({"type": "object", **_CONFIGS[kind]}, plain):
         raise InvalidRequest(f"the configuration of a tool of kind {kind} is wrong: {problem}")
+    if not isinstance(plain.get("reads_secrets", False), bool):
+        raise InvalidRequest("config.reads_secrets is true or false")
     if problem := violation(_ACTION, plain.get("action", "any")):
         raise InvalidRequest(f"config.action is a word such as data_deletion: {problem}")
     rules = plain.get("raises", [])

@@ -5,39 +5,38 @@ every way in, because every way in asks `Tools.permit`.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
-from typing import Any, Protocol, get_args
+from dataclasses import replace
+from typing import Any, get_args
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from dryad.foundation.approval_rules import CALL, Act, ApprovalPolicy
-from dryad.foundation.clock import Clock, utc_now
-from dryad.foundation.database.engine import Database
 from dryad.foundation.database.models import GrantRow, ToolRow
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
+from dryad.foundation.grants import Grants
 from dryad.foundation.ids import TenantId
 from dryad.foundation.schemas import as_json, violation
+from dryad.foundation.seal import is_sealed
 from dryad.foundation.tool_rows import (
     columns,
-    grant_of,
-    granted,
     grants_for,
     named,
+    no_such_tool,
+    sealed,
     spec_of,
     versions_of,
 )
 from dryad.foundation.tool_rules import (
     TIERS,
+    Category,
     Grant,
     Permit,
-    PrincipalType,
     Status,
     Tier,
     ToolSpec,
     at_least,
-    checked_conditions,
+    checked_category,
     checked_config,
     checked_spec,
     effective_tier,
@@ -54,34 +53,8 @@ __all__ = [
 _CLASSIFY = "Somebody must read what it does, and `dryad tools classify` it."
 
 
-class Trail(Protocol):
-    """Where decisions are recorded."""
-
-    def append(
-        self,
-        tenant: TenantId,
-        event: str,
-        *,
-        actor: str,
-        subject: str,
-        data: dict[str, Any],
-        session: Session | None = None,
-    ) -> int:
-        """Record one event, in the caller's transaction when `session` is given."""
-        ...
-
-
-class Tools:
+class Tools(Grants):
     """The tool registry of every tenant."""
-
-    def __init__(
-        self, database: Database, clock: Clock = utc_now, audit: Trail | None = None
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._audit = audit
-
-    # -- tools
 
     def register(self, tenant: TenantId, spec: ToolSpec, *, by: str = "system") -> ToolSpec:
         """Store a new version of a tool.
@@ -94,14 +67,18 @@ class Tools:
         spec = checked_spec(spec)
         try:
             with self._database.transaction() as session:
-                session.add(ToolRow(tenant=tenant, created=self._clock(), **columns(spec)))
+                session.add(
+                    ToolRow(
+                        tenant=tenant, created=self._clock(), **columns(tenant, spec, self._seal)
+                    )
+                )
                 session.flush()
                 self._say(
                     session, tenant, "tool_registered", by=by, tool=named(spec), tier=spec.tier
                 )
         except IntegrityError as error:
             if self._row_exists(tenant, spec):
-                raise Conflict(f"tool {spec.name} {spec.version} is registered already") from error
+                raise _taken(spec) from error
             raise NotFound(f"no tenant {tenant}") from error
         return spec
 
@@ -117,7 +94,7 @@ class Tools:
         checked = [checked_spec(spec) for spec in specs]
         for spec in checked:
             if self._row_exists(tenant, spec):
-                raise Conflict(f"tool {spec.name} {spec.version} is registered already")
+                raise _taken(spec)
         return [self.register(tenant, spec, by=by) for spec in checked]
 
     def provision(self, tenant: TenantId, specs: Collection[ToolSpec]) -> None:
@@ -135,8 +112,7 @@ class Tools:
         for spec in self._versions_of(tenant, name):
             if version is None or spec.version == version:
                 return spec
-        named = name if version is None else f"{name} {version}"
-        raise NotFound(f"no tool {named[:80]}", "`dryad tools list` shows what is registered.")
+        raise no_such_tool(name if version is None else f"{name} {version}")
 
     def set_status(
         self, tenant: TenantId, name: str, version: str, status: Status, *, by: str = "system"
@@ -147,6 +123,67 @@ class Tools:
         if status == "active" and is_unclassified(self.get(tenant, name, version)):
             raise Refused(f"tool {name} is unclassified", _CLASSIFY)
         return self._change(tenant, name, version, by, "tool_status_changed", status=status)
+
+    def describe(
+        self,
+        tenant: TenantId,
+        name: str,
+        version: str,
+        *,
+        description: str | None = None,
+        category: Category | None = None,
+        by: str = "system",
+    ) -> ToolSpec:
+        """Say anew what a version is for; what it takes, does and returns never changes.
+
+        Raises:
+            NotFound: there is no such version.
+            InvalidRequest: there is no such category.
+            Conflict: it is a server's, whose own words are what was classified.
+        """
+        spec = self.get(tenant, name, version)
+        if spec.kind == "mcp" and description is not None:
+            raise Conflict(f"{name} {version} is described by its server, and was classified so")
+        given = {"description": description, "category": category and checked_category(category)}
+        said = {column: value for column, value in given.items() if value is not None}
+        return self._change(tenant, name, version, by, "tool_described", **said)
+
+    def delete(self, tenant: TenantId, name: str, version: str, *, by: str = "system") -> None:
+        """Remove a version; with the last one of a tool go its grants.
+
+        Its calls stay in the history. Name and version are never given again: an approval, a grant
+        or a record that names them must not come to mean something else.
+
+        Raises:
+            NotFound: there is no such version.
+            Conflict: it is built in; only its status can be changed.
+        """
+        if self.get(tenant, name, version).kind == "builtin":
+            raise Conflict(
+                f"tool {name} is built in",
+                f"`dryad tools set-status {name} {version} inactive` takes it out of use.",
+            )
+        gone: dict[str, Any] = {"deleted": self._clock(), "status": "inactive", "config": {}}
+        with self._database.transaction() as session:
+            here = (ToolRow.tenant == tenant, ToolRow.name == name)
+            session.execute(update(ToolRow).where(*here, ToolRow.version == version).values(**gone))
+            if not versions_of(session, tenant, name, self._seal):
+                session.execute(
+                    delete(GrantRow).where(GrantRow.tenant == tenant, GrantRow.tool == name)
+                )
+            self._say(session, tenant, "tool_deleted", by=by, tool=f"{name} {version}")
+
+    def seal_all(self) -> int:
+        """Seal the configurations an earlier DRYAD stored readable; return how many those were."""
+        if self._seal is None:
+            return 0
+        with self._database.transaction() as session:
+            rows = session.scalars(select(ToolRow).where(ToolRow.deleted.is_(None))).all()
+            readable = [row for row in rows if row.config and not is_sealed(row.config)]
+            for row in readable:
+                spec = spec_of(row, self._seal)
+                row.config = sealed(TenantId(row.tenant), spec, self._seal)
+            return len(readable)
 
     def discovered(
         self, tenant: TenantId, specs: Collection[ToolSpec], *, by: str = "system"
@@ -203,71 +240,6 @@ class Tools:
         checked = checked_config(spec.kind, given)
         return self._change(tenant, name, version, by, "tool_configured", config=checked)
 
-    # -- grants
-
-    def grant(
-        self,
-        tenant: TenantId,
-        principal: str,
-        tool: str,
-        *,
-        principal_type: PrincipalType = "agent",
-        conditions: Mapping[str, Any] | None = None,
-        expires: datetime | None = None,
-        by: str = "system",
-    ) -> Grant:
-        """Let an agent or role call a tool; a grant that is there already is replaced.
-
-        Raises:
-            NotFound: the tenant has no such tool.
-            InvalidRequest: an unknown condition, or an expiry in the past.
-        """
-        self.get(tenant, tool)
-        checked = checked_conditions(conditions or {})
-        now = self._clock()
-        if expires is not None and expires <= now:
-            raise InvalidRequest("a grant cannot expire in the past")
-        with self._database.transaction() as session:
-            row = session.scalar(grant_of(tenant, principal, principal_type, tool))
-            if row is None:
-                row = GrantRow(
-                    tenant=tenant, principal=principal, principal_type=principal_type, tool=tool
-                )
-                session.add(row)
-            row.conditions, row.expires, row.created_by, row.created = checked, expires, by, now
-            self._say(session, tenant, "tool_granted", by=by, tool=tool, to=principal)
-            return granted(row)
-
-    def revoke(
-        self,
-        tenant: TenantId,
-        principal: str,
-        tool: str,
-        *,
-        principal_type: PrincipalType = "agent",
-        by: str = "system",
-    ) -> None:
-        """Take a grant back; the next call is refused.
-
-        Raises:
-            NotFound: there is no such grant.
-        """
-        with self._database.transaction() as session:
-            row = session.scalar(grant_of(tenant, principal, principal_type, tool))
-            if row is None:
-                raise NotFound(f"{principal} has no grant for {tool}")
-            session.execute(delete(GrantRow).where(GrantRow.id == row.id))
-            self._say(session, tenant, "tool_revoked", by=by, tool=tool, was=principal)
-
-    def grants(self, tenant: TenantId, *, principal: str | None = None) -> list[Grant]:
-        """Return the tenant's grants, or those of one agent or role, expired ones included."""
-        query = select(GrantRow).where(GrantRow.tenant == tenant)
-        if principal is not None:
-            query = query.where(GrantRow.principal == principal)
-        with self._database.reading() as session:
-            rows = session.scalars(query.order_by(GrantRow.principal, GrantRow.tool))
-            return [granted(row) for row in rows]
-
     # -- the one question every call asks
 
     def permit(
@@ -290,7 +262,8 @@ class Tools:
             arguments: What the call would send.
             policy: The tenant's policy; without one nothing is allowed.
             role: The agent's role; grants to it count.
-            untrusted: The agent has read untrusted text: effects outside then need a person.
+            untrusted: The agent has read untrusted text: what has effects or reads secrets then
+                needs a person, or is refused, as the policy says.
 
         Raises:
             Refused: unknown, inactive or deprecated tool, no grant, an expired one, or one whose
@@ -298,7 +271,7 @@ class Tools:
             InvalidRequest: the arguments do not satisfy the tool's schema.
         """
         with self._database.reading() as session:
-            versions = versions_of(session, tenant, tool)
+            versions = versions_of(session, tenant, tool, self._seal)
             grants = grants_for(session, tenant, agent, role, tool)
         if not versions:
             raise Refused(f"there is no tool {tool[:80]!r}")
@@ -317,12 +290,14 @@ class Tools:
         wanted = policy.judge(Act(tier, spec.config.get("action", CALL), tool, agent))
         if wanted.need == "refuse":
             raise Refused(f"the policy does not allow {spec.name}: {wanted.why}")
-        outward = untrusted and at_least(tier, "external")
+        tainted = untrusted and _is_out_of_reach(spec, tier)
+        if tainted and policy.untrusted_needs == "refuse":
+            raise Refused(f"having read untrusted text, the agent may no longer call {spec.name}")
         return Permit(
             spec,
             plain,
             tier,
-            needs_approval=outward or wanted.approvers > 0,
+            needs_approval=tainted or wanted.approvers > 0,
             notify=wanted.need == "notify",
             policy_version=policy.version,
         )
@@ -336,7 +311,7 @@ class Tools:
                 for grant in grants_for(session, tenant, agent, role)
                 if grant.expires is None or grant.expires > now
             }
-            newest = [versions_of(session, tenant, name)[:1] for name in sorted(live)]
+            newest = [versions_of(session, tenant, name, self._seal)[:1] for name in sorted(live)]
         return [spec for found in newest for spec in found if spec.status == "active"]
 
     # -- inside
@@ -347,39 +322,51 @@ class Tools:
 
     def _versions_of(self, tenant: TenantId, name: str) -> list[ToolSpec]:
         with self._database.reading() as session:
-            return versions_of(session, tenant, name)
+            return versions_of(session, tenant, name, self._seal)
 
     def _change(
         self, tenant: TenantId, name: str, version: str, by: str, event: str, **values: Any
     ) -> ToolSpec:
         with self._database.transaction() as session:
             row = session.get(ToolRow, (tenant, name, version))
-            if row is None:
-                raise NotFound(f"no tool {name[:80]} {version[:40]}")
-            for column, value in values.items():
-                setattr(row, column, value)
-            spec = spec_of(row)
+            if row is None or row.deleted is not None:
+                raise no_such_tool(f"{name} {version}")
+            spec = replace(spec_of(row, self._seal), **values)
+            for column, value in columns(tenant, spec, self._seal).items():
+                if column in values:
+                    setattr(row, column, value)
             # A configuration may hold an address with a key in it: the trail names it only.
             said = {k: sorted(v) if k == "config" else v for k, v in values.items()}
             self._say(session, tenant, event, by=by, tool=named(spec), **said)
             return spec
 
-    def _say(
-        self, session: Session, tenant: TenantId, event: str, *, by: str, tool: str, **data: Any
-    ) -> None:
-        if self._audit is not None:
-            subject = f"tool:{tool}"
-            self._audit.append(tenant, event, actor=by, subject=subject, data=data, session=session)
-
     # -- last, because its name hides the builtin below it
 
-    def list(self, tenant: TenantId, *, active_only: bool = False) -> list[ToolSpec]:
+    def list(
+        self, tenant: TenantId, *, active_only: bool = False, category: Category | None = None
+    ) -> list[ToolSpec]:
         """Return every version of every tool, by name, the newest version first."""
         with self._database.reading() as session:
             rows = session.scalars(
                 select(ToolRow)
-                .where(ToolRow.tenant == tenant)
+                .where(ToolRow.tenant == tenant, ToolRow.deleted.is_(None))
                 .order_by(ToolRow.name, ToolRow.created.desc(), ToolRow.version.desc())
             )
-            specs = [spec_of(row) for row in rows]
-        return [spec for spec in specs if spec.status == "active" or not active_only]
+            specs = [spec_of(row, self._seal) for row in rows]
+        return [
+            spec
+            for spec in specs
+            if (spec.status == "active" or not active_only) and category in {None, spec.category}
+        ]
+
+
+def _taken(spec: ToolSpec) -> Conflict:
+    return Conflict(
+        f"tool {spec.name} {spec.version} is or was registered already",
+        "What a version takes and does never changes: register a new version.",
+    )
+
+
+def _is_out_of_reach(spec: ToolSpec, tier: Tier) -> bool:
+    """Whether a tool is not for agents that may act on somebody else's words."""
+    return at_least(tier, "irreversible") or spec.config.get("reads_secrets", False)

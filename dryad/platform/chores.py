@@ -25,6 +25,7 @@ def prepare(services: Services, _runs: Runs) -> None:
     provision(services.database, services.secrets, services.clock)
     services.installation.choose_adapters(choose_adapters(services.settings))
     services.provide_tenant(DEFAULT)
+    services.tools.seal_all()
     sys.stdout.write(f"revision {revision}, epoch {services.installation.epoch()}\n")
 
 

@@ -7,6 +7,7 @@ person at the terminal has set for another installation or another Prefect does 
 import os
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -15,6 +16,8 @@ from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings, runbook_name
 
 Environment = dict[str, str]
+NOBODY = Path(__file__).with_name("nobody.pem")
+"""A certificate that is no authority, long expired, its key thrown away: it vouches for nothing."""
 
 
 def inherited() -> Environment:
@@ -56,7 +59,23 @@ def prefect_client(settings: Settings, secrets: Secrets) -> Environment:
 def prefect_worker(settings: Settings, secrets: Secrets) -> Environment:
     """Return what a worker needs: to be let in, and how often to ask for work."""
     poll = settings.worker_poll.total_seconds()
-    return prefect_client(settings, secrets) | {"PREFECT_WORKER_QUERY_SECONDS": f"{poll:g}"}
+    return (
+        prefect_client(settings, secrets)
+        | frugal(settings.prefect_url)
+        | {"PREFECT_WORKER_QUERY_SECONDS": f"{poll:g}"}
+    )
+
+
+def frugal(prefect_url: str) -> Environment:
+    """Return what spares every run a fifth of its CPU.
+
+    Prefect reads every authority of the world for each of a run's five clients, 13 ms of CPU each,
+    also where no TLS is spoken; and it colours lines that go to a file.
+    """
+    lean = {"PREFECT_LOGGING_COLORS": "false"}
+    if prefect_url.startswith("http://"):
+        lean["PREFECT_API_SSL_CERT_FILE"] = str(NOBODY)
+    return lean
 
 
 def prefect_server(settings: Settings, secrets: Secrets) -> Environment:

@@ -52,6 +52,7 @@ class Keeper:
             Beat("settle", rounds.settle, 5),
             Beat("reap", rounds.reap, 5),
             Beat("expire", rounds.expire, 5),
+            Beat("halt", rounds.halt, 1),
             Beat("charge", rounds.charge, 15),
             Beat("measure", rounds.measure, 15),
             Beat("rotate", rounds.rotate, 15),

@@ -299,6 +299,19 @@ def test_a_cold_run_that_uses_too_much_memory_is_ended_and_says_so() -> None:
         wait_for("its end", lambda: not alive(pid), seconds=10)
 
 
+def test_a_pool_finishes_what_prefect_puts_off_until_a_run() -> None:
+    script = (
+        "from pydantic import BaseModel; from prefect.client.schemas.objects import FlowRun;"
+        "from deployments import pool;"
+        "before = FlowRun.__pydantic_complete__; pool.preload();"
+        "print(before, {one.__pydantic_complete__ for one in pool._subclasses(BaseModel)})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "False {True}\n", done.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
 def test_a_pool_whose_imports_start_threads_refuses_to_fork(tmp_path: Path) -> None:
     script = (

@@ -13,6 +13,7 @@ from dryad.api.shapes import (
     Incoming,
     JsonObject,
     LargeObject,
+    Limit,
     Line,
     Name,
     Outgoing,
@@ -20,9 +21,10 @@ from dryad.api.shapes import (
     Prose,
     Ref,
 )
+from dryad.execution.interface import interface
 from dryad.execution.openapi import Wanted, read_operations
 from dryad.foundation.errors import InvalidRequest
-from dryad.foundation.tool_rules import Kind, PrincipalType, Status, Tier
+from dryad.foundation.tool_rules import Category, Kind, PrincipalType, Status, Tier
 from dryad.foundation.tools import ToolSpec
 
 router = APIRouter(prefix="/tools", tags=["tools"])
@@ -81,6 +83,7 @@ class ToolIn(Incoming):
     description: Prose
     tier: Tier
     kind: Kind = "script"
+    category: Category | None = Field(default=None, description="Default: the usual of its kind")
     idempotent: bool = False
     input_schema: JsonObject = Field(default={"type": "object"})
     output_schema: JsonObject = Field(default={"type": "object"})
@@ -97,10 +100,17 @@ class ToolOut(Outgoing):
     description: str
     tier: Tier
     kind: Kind
+    category: Category
     idempotent: bool
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
     status: Status
+
+
+class ToolPage(Page[ToolOut]):
+    """Part of the registry."""
+
+    total: int = Field(description="How many there are, all pages together")
 
 
 class OpenApiIn(Incoming):
@@ -150,6 +160,18 @@ class Standing(Incoming):
     status: Status
 
 
+class ToolChange(Incoming):
+    """What may change of a version; what is left out stays. Name, version, schemas never do."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"description": "Count words", "category": "analysis"}]}
+    )
+
+    description: Prose | None = None
+    category: Category | None = None
+    status: Status | None = None
+
+
 class Configuration(Incoming):
     """What a version works with; see `ToolIn.config`."""
 
@@ -182,10 +204,24 @@ class GrantOut(Outgoing):
 
 
 @router.get("")
-def list_tools(access: TaskReader, *, active_only: bool = False) -> Page[ToolOut]:
-    """List the tenant's tools, every version."""
-    found = access.edge.services.tools.list(access.tenant, active_only=active_only)
-    return Page[ToolOut](items=[ToolOut.model_validate(spec) for spec in found])
+def list_tools(
+    access: TaskReader,
+    *,
+    active_only: bool = False,
+    category: Category | None = None,
+    limit: Limit = 1000,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+) -> ToolPage:
+    """List the tenant's tools, every version, by name, the newest version first."""
+    found = access.edge.services.tools.list(
+        access.tenant, active_only=active_only, category=category
+    )
+    page, end = found[offset : offset + limit], offset + limit
+    return ToolPage(
+        items=[ToolOut.model_validate(spec) for spec in page],
+        next=str(end) if end < len(found) else None,
+        total=len(found),
+    )
 
 
 @router.get("/grants")
@@ -233,8 +269,42 @@ def discover(body: ServerIn, access: Admin) -> Page[ToolOut]:
     services = access.edge.services
     found = asyncio.run(services.toolbox.discover(access.tenant, body.server))
     services.tools.discovered(access.tenant, found, by=access.actor)
-    now = [services.tools.get(access.tenant, spec.name, spec.version) for spec in found]
-    return Page[ToolOut](items=[ToolOut.model_validate(spec) for spec in now])
+    meant = {(spec.name, spec.version) for spec in found}
+    known = services.tools.list(access.tenant)
+    return Page[ToolOut](
+        items=[ToolOut.model_validate(spec) for spec in known if (spec.name, spec.version) in meant]
+    )
+
+
+@router.get("/{name}/{version}")
+def show_version(name: Ref, version: Ref, access: TaskReader) -> ToolOut:
+    """Show one version."""
+    return ToolOut.model_validate(access.edge.services.tools.get(access.tenant, name, version))
+
+
+@router.put("/{name}/{version}")
+def change(name: Ref, version: Ref, body: ToolChange, access: Admin) -> ToolOut:
+    """Change what a version is said to be for, or whether it may be called."""
+    tools = access.edge.services.tools
+    if body.status is not None:
+        tools.set_status(access.tenant, name, version, body.status, by=access.actor)
+    changed = tools.describe(
+        access.tenant, name, version,
+        description=body.description, category=body.category, by=access.actor,
+    )  # fmt: skip
+    return ToolOut.model_validate(changed)
+
+
+@router.delete("/{name}/{version}", status_code=204)
+def delete(name: Ref, version: Ref, access: Admin) -> None:
+    """Remove a version; its name and version are never given again."""
+    access.edge.services.tools.delete(access.tenant, name, version, by=access.actor)
+
+
+@router.get("/{name}/{version}/interface")
+def show_interface(name: Ref, version: Ref, access: TaskReader) -> dict[str, Any]:
+    """Describe a version as an OpenAPI 3 document."""
+    return interface(access.edge.services.tools.get(access.tenant, name, version))
 
 
 @router.put("/{name}/{version}/tier")

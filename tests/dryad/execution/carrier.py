@@ -19,6 +19,7 @@ from dryad.execution.toolbox import Errand, GrantedTools, Toolbox
 from dryad.foundation.database import Database
 from dryad.foundation.ids import TaskId
 from dryad.foundation.journal import Journal
+from dryad.foundation.tool_history import ToolHistory
 from dryad.foundation.tools import Tools
 from tests.dryad.execution.conftest import ACME, Policy, Shelf, Spent, run_here, talking_to
 from tests.dryad.execution.mortal import Mortal
@@ -52,16 +53,18 @@ def carry(place: Place, episode: Mapping[str, Any], dies_at: int) -> None:
         workspaces=workspaces,
         mailbox=workspaces / "mailbox",
     )
+    errand = Errand(ACME, TaskId("task-1"), "messenger")
     caller = GrantedTools(
         tools,
         toolbox,
-        Errand(ACME, TaskId("task-1"), "messenger"),
+        errand,
         policy=lambda: Policy("authority"),
         role=Agents(database).get(ACME, "messenger").role,
     )
     journal = Journal(database)
     lease = journal.claim(what.run, holder=str(os.getpid()))
-    steps = Mortal(RunSteps(journal, lease, spend=Spent()), dies_at, killed)
+    note = ToolHistory(database).noting(errand)
+    steps = Mortal(RunSteps(journal, lease, spend=Spent(), note=note), dies_at, killed)
     model = talking_to(place.provider_url)
     end = asyncio.run(advance(what, model=model, tools=caller, steps=steps))
     told = json.dumps({"moments": steps.moments, "end": to_json(end)})

@@ -37,6 +37,7 @@ from dryad.foundation.errors import Refused
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.foundation.journal import Journal
 from dryad.foundation.policies import PolicyDocument
+from dryad.foundation.tool_history import ToolHistory
 from dryad.foundation.tools import Tier, Tools
 from tests.web import Server, accept, serve
 
@@ -99,7 +100,11 @@ async def run_here(code: str, files: Mapping[str, bytes], /) -> Ran:
             sys.executable, "-I", "-c", code,
             cwd=place, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        out, err = await process.communicate()
+        try:
+            out, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
         found = {path.name: path.read_bytes() for path in Path(place).iterdir()}
     made = {name: content for name, content in found.items() if content != files.get(name)}
     return Ran(process.returncode or 0, out.decode(), err.decode(), made)
@@ -111,6 +116,7 @@ class Policy:
 
     approval_tier: Tier = "external"
     version: int = 0
+    untrusted_needs: str = "approval"
 
     def judge(self, act: Act) -> Requirement:
         return PolicyDocument(approval_tier=self.approval_tier).judge(act)
@@ -154,7 +160,12 @@ class Desk:
     def steps(self, run: RunId = RUN) -> RunSteps:
         """Take the run over, as a new process would."""
         journal = Journal(self.database)
-        return RunSteps(journal, journal.claim(run, holder="test"), spend=self.spent)
+        note = self.history.noting(Errand(ACME, TaskId("task-1"), "messenger"))
+        return RunSteps(journal, journal.claim(run, holder="test"), spend=self.spent, note=note)
+
+    @property
+    def history(self) -> ToolHistory:
+        return ToolHistory(self.database)
 
     def recorded(self, run: RunId = RUN) -> list[str]:
         steps = Journal(self.database).steps(run)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dryad.execution.steps import Approval, Recorded, StepLog
+from dryad.foundation.tool_history import Called
 
 
 class Mortal:
@@ -30,13 +31,15 @@ class Mortal:
         self._steps.intend(path, ordinal, inputs, approval=approval)
         self._moment()
 
-    def record(self, path: str, ordinal: int, inputs: Any, outcome: Any) -> Any:
+    def record(
+        self, path: str, ordinal: int, inputs: Any, outcome: Any, *, called: Called | None = None
+    ) -> Any:
         self._moment()
-        recorded = self._steps.record(path, ordinal, inputs, outcome)
+        recorded = self._steps.record(path, ordinal, inputs, outcome, called=called)
         self._moment()
         return recorded
 
-    def doubt(self, path: str, ordinal: int) -> None:
+    def doubt(self, path: str, ordinal: int, *, called: Called) -> None:
         self._moment()
-        self._steps.doubt(path, ordinal)
+        self._steps.doubt(path, ordinal, called=called)
         self._moment()

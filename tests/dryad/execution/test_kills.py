@@ -92,6 +92,15 @@ def kill(desk: Desk, database_url: str, folder: Path, moments: Iterable[int]) ->
             assert (desk.workspaces / ACME / "task-1/a.txt").read_text() == "ho"
             if doubts:
                 doubtful[dies_at] = doubts
+            calls = Counter(
+                call.outcome
+                for call in desk.history.executions(ACME)
+                if call.run == f"run-{dies_at}"
+            )
+            # What a person answered instead was not called again; what was repeated is a new step.
+            assert calls["doubtful"] == len(doubts), dies_at
+            assert 6 <= calls["done"] <= 7, dies_at
+            assert calls.total() == calls["done"] + calls["doubtful"], dies_at
         # In doubt is exactly what was announced and not reported: nothing else is asked about.
         assert {message for told in doubtful.values() for message in told} <= set(happened)
         assert all(len(told) == 1 for told in doubtful.values())

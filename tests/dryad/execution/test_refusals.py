@@ -89,6 +89,7 @@ async def test_a_model_that_calls_it_all_the_same_is_refused(desk: Desk, reason:
     assert server.received == []
     offered = [tool["function"]["name"] for tool in provider.received[0].body["tools"]]
     assert "ping" not in offered
+    assert {call.outcome for call in desk.history.executions(ACME, tool="ping")} <= {"refused"}
 
 
 async def test_a_role_is_granted_what_each_of_its_agents_may_call(desk: Desk):

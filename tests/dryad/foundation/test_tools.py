@@ -5,13 +5,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from dryad.foundation.approval_rules import Act, Requirement
 from dryad.foundation.database import Database
-from dryad.foundation.database.models import TenantRow
-from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
+from dryad.foundation.database.models import CATEGORIES, TenantRow, ToolRow
+from dryad.foundation.errors import Conflict, Corrupt, InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import TenantId
 from dryad.foundation.policies import PolicyDocument
+from dryad.foundation.seal import Seal
 from dryad.foundation.tools import Permit, Tier, Tools, ToolSpec
 
 ACME, GLOBEX = TenantId("acme"), TenantId("globex")
@@ -40,6 +42,7 @@ class Policy:
 
     approval_tier: Tier = "external"
     version: int = 0
+    untrusted_needs: str = "approval"
 
     def judge(self, act: Act) -> Requirement:
         return PolicyDocument(approval_tier=self.approval_tier).judge(act)
@@ -290,6 +293,90 @@ class Versioned:
 
     document: PolicyDocument
     version: int = 4
+    untrusted_needs: str = "approval"
 
     def judge(self, act: Act) -> Requirement:
         return self.document.judge(act)
+
+
+def test_a_tool_has_one_of_eighteen_categories(tools: Tools):
+    assert len(CATEGORIES) == 18
+    assert tools.register(ACME, PAY).category == "analysis"
+    script = replace(PAY, name="sum", kind="script", config={"code": "print(1)"})
+    assert tools.register(ACME, script).category == "code_execution"
+    assert tools.register(ACME, replace(PAY, version="2", category="llm")).category == "llm"
+    assert [spec.version for spec in tools.list(ACME, category="llm")] == ["2"]
+    with pytest.raises(InvalidRequest, match="category is one of database, api"):
+        tools.register(ACME, replace(PAY, version="3", category="gardening"))  # pyright: ignore[reportArgumentType]
+
+
+def test_what_a_version_is_for_may_be_said_anew(tools: Tools, trail: Heard):
+    tools.register(ACME, PAY)
+    changed = tools.describe(ACME, "pay", "1", description="Pay a bill.", category="api")
+    assert changed == tools.get(ACME, "pay") == replace(changed, name="pay", version="1")
+    assert (changed.description, changed.category) == ("Pay a bill.", "api")
+    assert changed.input_schema == PAY.input_schema
+    assert trail.events[-1][0] == "tool_described"
+    mcp = {"server": "shop", "tool": "add"}
+    tools.discovered(ACME, [replace(PAY, name="add", kind="mcp", config=mcp, status="inactive")])
+    with pytest.raises(Conflict, match="described by its server"):
+        tools.describe(ACME, "add", "1", description="Harmless.")
+
+
+def test_a_deleted_version_is_gone_and_its_name_never_means_another(tools: Tools):
+    script = replace(PAY, kind="script", config={"code": "print(1)"})
+    tools.register(ACME, script)
+    tools.register(ACME, replace(script, version="2"))
+    tools.register(GLOBEX, script)
+    tools.grant(ACME, "clerk", "pay")
+    tools.delete(ACME, "pay", "2")
+    assert [spec.version for spec in tools.list(ACME)] == ["1"]
+    assert ask(tools).spec.version == "1"
+    tools.delete(ACME, "pay", "1")
+    with pytest.raises(Refused, match="no tool 'pay'"):
+        ask(tools)
+    for attempt in (
+        lambda: tools.get(ACME, "pay"),
+        lambda: tools.delete(ACME, "pay", "1"),
+        lambda: tools.grant(ACME, "clerk", "pay"),
+        lambda: tools.set_status(ACME, "pay", "1", "active"),
+    ):
+        with pytest.raises(NotFound):
+            attempt()
+    assert tools.grants(ACME) == tools.offered(ACME, "clerk") == []
+    with pytest.raises(Conflict, match="is or was registered"):
+        tools.register(ACME, replace(script, config={"code": "print(2)"}))
+    assert tools.get(GLOBEX, "pay").version == "1"
+
+
+def test_what_is_built_in_is_not_deleted(tools: Tools):
+    tools.register(ACME, PAY)
+    with pytest.raises(Conflict, match="built in"):
+        tools.delete(ACME, "pay", "1")
+
+
+def test_a_configuration_is_not_readable_in_the_ledger(database: Database, tools: Tools):
+    sealed = Tools(database, seal=Seal(b"k" * 32, "tools"))
+    letter = {"url": "https://example.org/?key=planted-4711"}
+    tools.register(ACME, replace(PAY, name="old", config=letter))  # as an earlier DRYAD did
+    sealed.register(ACME, replace(PAY, name="new", config=letter))
+    sealed.configure(ACME, "new", "1", letter)
+
+    def readable() -> set[str]:
+        with database.reading() as session:
+            rows = session.execute(select(ToolRow.name, ToolRow.config)).all()
+        return {name for name, config in rows if "planted-4711" in str(config)}
+
+    assert readable() == {"old"}
+    assert sealed.get(ACME, "old").config == sealed.get(ACME, "new").config == letter
+    assert (sealed.seal_all(), sealed.seal_all()) == (1, 0)
+    assert readable() == set()
+    assert sealed.get(ACME, "old").config == letter
+    for stranger in (Seal(b"x" * 32, "tools"), Seal(b"k" * 32, "other")):
+        with pytest.raises(Corrupt, match="cannot be opened"):
+            Tools(database, seal=stranger).get(ACME, "old")
+    with database.transaction() as session:  # one row's configuration put into another's
+        rows = {row.name: row for row in session.scalars(select(ToolRow))}
+        rows["new"].config = rows["old"].config
+    with pytest.raises(Corrupt):
+        sealed.get(ACME, "new")

@@ -1,5 +1,6 @@
 """What processes find in their environment: the same settings, and nobody else's Prefect."""
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,10 @@ def test_the_server_reaches_postgresql_by_the_driver_it_has(
     secrets = Secrets.create_or_read(settings.secrets_path)
     server = environment.prefect_server(settings, secrets)
     assert server["PREFECT_SERVER_DATABASE_CONNECTION_URL"] == used
+
+
+def test_a_run_reads_the_authorities_of_the_world_only_where_tls_is_spoken() -> None:
+    plain = environment.frugal("http://127.0.0.1:4200/api")
+    trusted = ssl.create_default_context(cafile=plain["PREFECT_API_SSL_CERT_FILE"])
+    assert trusted.cert_store_stats() == {"x509": 1, "crl": 0, "x509_ca": 0}
+    assert "PREFECT_API_SSL_CERT_FILE" not in environment.frugal("https://prefect.test/api")

@@ -7,9 +7,11 @@ migration; `dryad db check` and a test compare the two.
 from dryad.foundation.database.models.columns import Base
 from dryad.foundation.database.models.execution import AgentRow
 from dryad.foundation.database.models.foundation import (
+    CATEGORIES,
     ApiKeyRow,
     AuditRow,
     BudgetRow,
+    ExecutionRow,
     GrantRow,
     HealthRow,
     InstallationRow,
@@ -20,14 +22,17 @@ from dryad.foundation.database.models.foundation import (
     StopRow,
     TenantRow,
     ToolRow,
+    VolumeRow,
 )
 from dryad.foundation.database.models.memory import (
     BandRow,
     DocumentRow,
+    MemoryPolicyRow,
     MirrorRow,
     OutboxRow,
     PassageRow,
     RecentRow,
+    RelationRow,
     ShelfRow,
 )
 from dryad.foundation.database.models.orchestration import (
@@ -43,6 +48,7 @@ from dryad.foundation.database.models.orchestration import (
 )
 
 __all__ = [
+    "CATEGORIES",
     "TASK_STATUSES",
     "AgentRow",
     "ApiKeyRow",
@@ -53,6 +59,7 @@ __all__ = [
     "CaseRow",
     "DecisionRow",
     "DocumentRow",
+    "ExecutionRow",
     "ForceMemberRow",
     "ForceMessageRow",
     "ForceRow",
@@ -60,11 +67,13 @@ __all__ = [
     "HealthRow",
     "InstallationRow",
     "LeaseRow",
+    "MemoryPolicyRow",
     "MirrorRow",
     "OutboxRow",
     "PassageRow",
     "PolicyRow",
     "RecentRow",
+    "RelationRow",
     "ReservationRow",
     "ReviewerRow",
     "ShelfRow",
@@ -73,5 +82,6 @@ __all__ = [
     "TaskRow",
     "TenantRow",
     "ToolRow",
+    "VolumeRow",
     "VoteRow",
 ]

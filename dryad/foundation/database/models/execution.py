@@ -33,4 +33,7 @@ class AgentRow(Base):
     runs: Mapped[int] = mapped_column(default=0)
     successes: Mapped[int] = mapped_column(default=0)
     tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    cost_usd: Mapped[float] = mapped_column(default=0.0)
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    """Working time of all its runs."""
     created: Mapped[datetime]

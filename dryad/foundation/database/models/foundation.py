@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ForeignKey,
+    Index,
     String,
     UniqueConstraint,
 )
@@ -155,11 +156,19 @@ class ReservationRow(Base):
     settled: Mapped[datetime | None] = mapped_column(index=True)
 
 
+CATEGORIES = (
+    "database", "api", "file_system", "powershell", "bash", "analysis", "communication", "search",
+    "code_execution", "monitoring", "educational", "research", "content_creation", "assessment",
+    "llm", "web_scraping", "data_processing", "visualization",
+)  # fmt: skip
+
+
 class ToolRow(Base):
     """One version of a tool; name, version and schemas never change once stored."""
 
     __tablename__ = "tools"
     __table_args__ = (
+        one_of("category", *CATEGORIES),
         one_of("status", "active", "inactive", "maintenance", "deprecated"),
         one_of("tier", "read", "reversible", "irreversible", "external", "authority"),
     )
@@ -169,13 +178,17 @@ class ToolRow(Base):
     version: Mapped[str] = mapped_column(String(32), primary_key=True)
     description: Mapped[str]
     kind: Mapped[str] = mapped_column(String(16))
+    category: Mapped[str] = mapped_column(String(32))
     tier: Mapped[str] = mapped_column(String(16))
     idempotent: Mapped[bool]
     input_schema: Mapped[dict[str, Any]]
     output_schema: Mapped[dict[str, Any]]
     config: Mapped[dict[str, Any]]
+    """Sealed: `{"sealed": …}`; what an administrator set may hold a key."""
     status: Mapped[str] = mapped_column(String(16))
     created: Mapped[datetime]
+    deleted: Mapped[datetime | None]
+    """Since when nobody sees it; its name and version are never given again."""
 
 
 class GrantRow(Base):
@@ -196,6 +209,59 @@ class GrantRow(Base):
     created_by: Mapped[str]
     created: Mapped[datetime]
     expires: Mapped[datetime | None]
+
+
+class ExecutionRow(Base):
+    """One call of a tool: who made it, how it ended, how long it took."""
+
+    __tablename__ = "tool_executions"
+    __table_args__ = (
+        one_of("outcome", "running", "done", "failed", "refused", "doubtful"),
+        UniqueConstraint("tenant", "run", "step"),
+        Index("ix_tool_executions_tenant_tool", "tenant", "tool", "id"),
+        Index("ix_tool_executions_tenant_session", "tenant", "session"),
+    )
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"))
+    session: Mapped[str] = mapped_column(String(16))
+    """All calls of one tool by one agent on one task."""
+    task: Mapped[str] = mapped_column(String(64))
+    run: Mapped[str] = mapped_column(String(64))
+    """The run whose step it was; '' when somebody called the tool directly."""
+    step: Mapped[str] = mapped_column(String(300))
+    agent: Mapped[str] = mapped_column(String(64))
+    tool: Mapped[str] = mapped_column(String(64))
+    version: Mapped[str] = mapped_column(String(32))
+    """'' when no version was permitted."""
+    digest: Mapped[str] = mapped_column(String(64))
+    """Of tool and arguments, as the journal has it."""
+    outcome: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str]
+    started: Mapped[datetime] = mapped_column(index=True)
+    seconds: Mapped[float | None]
+
+
+class VolumeRow(Base):
+    """What a stateful tool keeps between the calls of one session: a directory of files."""
+
+    __tablename__ = "volumes"
+    __table_args__ = (
+        one_of("status", "active", "orphaned", "sanitised", "deleted"),
+        Index("ix_volumes_status_used", "status", "used"),
+    )
+
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), primary_key=True)
+    session: Mapped[str] = mapped_column(String(16), primary_key=True)
+    task: Mapped[str] = mapped_column(String(64), index=True)
+    agent: Mapped[str] = mapped_column(String(64))
+    tool: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created: Mapped[datetime]
+    used: Mapped[datetime]
+    sanitised: Mapped[datetime | None]
+    deleted: Mapped[datetime | None]
 
 
 class HealthRow(Base):
