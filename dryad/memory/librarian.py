@@ -1,6 +1,6 @@
 """Long-term memory: shelve documents, find their passages again, cite them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import cast
 
 from sqlalchemy import Table, bindparam, func, select
@@ -14,10 +14,11 @@ from dryad.execution.memories import (
     Shelved,
     SourceType,
 )
+from dryad.execution.memory_policy import NO_RULES, MemoryPolicy
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow
-from dryad.foundation.errors import InvalidRequest, NotFound
+from dryad.foundation.errors import InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import TenantId
 from dryad.memory.documents import Prepared, prepare
 from dryad.memory.mirroring.index import Among, IndexCopy
@@ -66,6 +67,7 @@ class Librarian:
         embedder: Embedder | None = None,
         resident_bytes: int = 128_000_000,
         copy: IndexCopy | None = None,
+        policy: Callable[[TenantId], MemoryPolicy] = lambda _tenant: NO_RULES,
     ) -> None:
         """Prepare; nothing is read yet.
 
@@ -75,11 +77,13 @@ class Librarian:
             embedder: Finds by meaning too; None: by words only.
             resident_bytes: Memory for passages of all tenants; one tenant is always held whole.
             copy: Where the vectors are mirrored; None: they are held here.
+            policy: Says of a tenant which sources may come in.
         """
         self._database = database
         self._clock = clock
         self._embedder = embedder
         self._copy = copy
+        self._policy = policy
         self._shelves = Shelves(resident_bytes=resident_bytes, embedder=embedder)
         # With a mirror only words are held here, as long as it answers.
         self._words = Shelves(resident_bytes=resident_bytes) if copy else self._shelves
@@ -119,9 +123,17 @@ class Librarian:
         Raises:
             InvalidRequest: a text is empty, too long, or not storable; a name is malformed.
             NotFound: there is no such tenant.
+            Refused: an origin is not among the sources of the tenant's policy.
         """
         if len(documents) > MAX_BATCH:
             raise InvalidRequest(f"at most {MAX_BATCH:,} documents are shelved at once")
+        policy = self._policy(tenant)
+        for document in documents:
+            if not policy.admits(document.origin):
+                raise Refused(
+                    f"{document.origin[:200]!r} is not among the sources of this tenant's memory",
+                    "An administrator adds it to `sources` with `dryad memory policy FILE`.",
+                )
         items = self._with_near(tenant, [prepare(document) for document in documents])
         items = self._with_vectors(tenant, items)
         with self._database.transaction() as session:

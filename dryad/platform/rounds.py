@@ -129,8 +129,10 @@ class Rounds:
                 log.warning("not_woken", case=case.id, reason=reason.message)
 
     def purge(self) -> None:
-        """Forget short-term memory that has expired, and calls of tools older than the history."""
+        """Forget what has expired or outlived its retention: values, documents, calls of tools."""
         self.services.archivist.purge()
+        for tenant in self.services.tenants.list():
+            self.services.erasure.expire(tenant.id)
         self.services.tool_history.settle(kept=self.services.settings.history_retention)
 
     def mirror(self) -> None:

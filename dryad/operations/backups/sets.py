@@ -48,6 +48,18 @@ class Listed:
     verified: datetime | None = None
     targets: tuple[Target, ...]
 
+    @property
+    def told(self) -> str:
+        """Which set this is, and how long it stays, in words."""
+        if self.manifest is None:
+            return f"{self.id}: cannot be read; it stays until it is removed"
+        stays = (
+            "until a person removes it"
+            if self.manifest.critical
+            else "until `dryad backup prune` finds newer ones for its day, week and month"
+        )
+        return f"{self.id} of {self.manifest.started:%Y-%m-%d %H:%M} UTC: stays {stays}"
+
 
 @dataclass
 class Backups:
