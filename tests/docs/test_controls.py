@@ -23,4 +23,4 @@ def test_every_test_it_names_is_there():
 
 def test_what_is_installed_is_locked():
     assert (ROOT / "uv.lock").exists()
-    assert "--locked" in (ROOT / ".ci/run").read_text()
+    assert "UV_LOCKED=1" in (ROOT / ".ci/run").read_text()
