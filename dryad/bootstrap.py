@@ -89,14 +89,18 @@ class Services(MemoryServices):
 
     @cached_property
     def sandbox(self) -> Sandbox:
-        """Where code of agents runs: the rung chosen when the installation started."""
-        recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
-        chosen = ladder.choose(cast("adapters.Rung", recorded))
+        """Where code of agents runs, with processes that wait for it."""
+        chosen = self.bare_sandbox()
         if not isinstance(chosen, BubblewrapSandbox | NamespaceSandbox):
             return chosen
         pool = Pool(chosen)
         self._closing.append(lambda: _in_a_loop(pool.close))
         return pool
+
+    def bare_sandbox(self) -> Sandbox:
+        """Return the rung chosen when the installation started."""
+        recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
+        return ladder.choose(cast("adapters.Rung", recorded))
 
     @cached_property
     def outside(self) -> Outside:
