@@ -43,6 +43,7 @@ from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
 from dryad.orchestration.review.lifting import Lifting
 from dryad.orchestration.review.plans import EditedPlans
+from dryad.orchestration.review.quality import Reviews
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
 from dryad.orchestration.task_force import TaskForces
@@ -185,6 +186,11 @@ class Services(MemoryServices):
             self.database, self.audit, secret=self.secrets.review_secret, patience=waits,
             clock=self.clock,
         )  # fmt: skip
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """How people review."""
+        return Reviews(self.database, self.clock)
 
     @cached_property
     def endings(self) -> Endings:
