@@ -43,6 +43,7 @@ from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
 from dryad.orchestration.review.lifting import Lifting
 from dryad.orchestration.review.plans import EditedPlans
+from dryad.orchestration.review.quality import Reviews
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
 from dryad.orchestration.task_force import TaskForces
@@ -91,14 +92,18 @@ class Services(MemoryServices):
 
     @cached_property
     def sandbox(self) -> Sandbox:
-        """Where code of agents runs: the rung chosen when the installation started."""
-        recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
-        chosen = ladder.choose(cast("adapters.Rung", recorded))
+        """Where code of agents runs, with processes that wait for it."""
+        chosen = self.bare_sandbox()
         if not isinstance(chosen, BubblewrapSandbox | NamespaceSandbox):
             return chosen
         pool = Pool(chosen)
         self._closing.append(lambda: _in_a_loop(pool.close))
         return pool
+
+    def bare_sandbox(self) -> Sandbox:
+        """Return the rung chosen when the installation started."""
+        recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
+        return ladder.choose(cast("adapters.Rung", recorded))
 
     @cached_property
     def outside(self) -> Outside:
@@ -184,6 +189,11 @@ class Services(MemoryServices):
             self.database, self.audit, secret=self.secrets.review_secret, patience=waits,
             clock=self.clock,
         )  # fmt: skip
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """How people review."""
+        return Reviews(self.database, self.clock)
 
     @cached_property
     def endings(self) -> Endings:

@@ -6,6 +6,7 @@ from dryad import adapters
 from dryad.execution.coordinator import Coordinator
 from dryad.execution.scribe import Scribe
 from dryad.memory.archivist import Archivist
+from dryad.memory.consolidation import Consolidation
 from dryad.memory.librarian import Librarian
 from dryad.memory.minilm import MiniLM
 from dryad.memory.mirroring.index import IndexCopy
@@ -87,3 +88,8 @@ class MemoryServices(Foundation):
     def scribe(self) -> Scribe:
         """Writes notes."""
         return Scribe(self.coordinator)
+
+    @cached_property
+    def consolidation(self) -> Consolidation:
+        """Keeps what is worth it before it expires."""
+        return Consolidation(self.archivist, self.coordinator)
