@@ -13,7 +13,6 @@ from typing import Any, cast
 from dryad import adapters
 from dryad.execution.agents import Agents
 from dryad.execution.catalogue import provision_catalogue
-from dryad.execution.coordinator import Coordinator
 from dryad.execution.direct import DirectCalls
 from dryad.execution.mcp import McpServers, read_servers
 from dryad.execution.models.providers import Models
@@ -23,32 +22,14 @@ from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
 from dryad.execution.sandbox.namespaces import NamespaceSandbox
 from dryad.execution.sandbox.pool import Pool
 from dryad.execution.sandbox.port import Limits, Sandbox, SandboxRequest, SandboxResult
-from dryad.execution.scribe import Scribe
 from dryad.execution.toolbox import Toolbox
 from dryad.foundation import logs
-from dryad.foundation.audit import Audit
-from dryad.foundation.budgets import Budgets
 from dryad.foundation.clock import Clock, utc_now
-from dryad.foundation.database import Database
 from dryad.foundation.ids import TenantId
-from dryad.foundation.installation import Installation
-from dryad.foundation.journal import Journal
-from dryad.foundation.keys import Keys
 from dryad.foundation.own_ports import own_ports
-from dryad.foundation.policies import Policies
-from dryad.foundation.seal import Seal
-from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings
-from dryad.foundation.stops import Stops
-from dryad.foundation.tenants import Tenants
-from dryad.foundation.tool_history import ToolHistory
-from dryad.foundation.tools import Tools
-from dryad.memory.archivist import Archivist
+from dryad.memory.erasure import Erasure
 from dryad.memory.ingest import Ingestion
-from dryad.memory.librarian import Librarian
-from dryad.memory.minilm import MiniLM
-from dryad.memory.mirroring.index import IndexCopy
-from dryad.memory.mirroring.recent import RecentCopy
 from dryad.memory.parsing.parsers import Parsers
 from dryad.memory.recollection import recollection_problems
 from dryad.operations.backups.installed import backups_of
@@ -60,16 +41,19 @@ from dryad.orchestration.hybrid import HybridOrchestrator
 from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
+from dryad.orchestration.review.lifting import Lifting
 from dryad.orchestration.review.plans import EditedPlans
+from dryad.orchestration.review.quality import Reviews
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
 from dryad.orchestration.task_force import TaskForces
 from dryad.orchestration.tasks import Tasks
+from dryad.wiring.memory import MemoryServices
 
 log = logs.get_logger("bootstrap")
 
 
-class Services:
+class Services(MemoryServices):
     """The services of one process. Make it after a fork, never before; close it at the end."""
 
     def __init__(
@@ -88,90 +72,10 @@ class Services:
             component: Name of this process in the logs: api, keeper, run, cli.
             clock: Tells the time.
         """
-        self.settings = settings
-        self.clock = clock
+        super().__init__(settings, component=component, clock=clock)
         self._answers = answers
-        self._closing: list[Callable[[], None]] = []
-        logs.configure(settings.logs_dir, component=component, level=settings.log_level)
 
-    def close(self) -> None:
-        """Close what was opened, newest first."""
-        while self._closing:
-            self._closing.pop()()
-
-    # -- level 0
-
-    @cached_property
-    def secrets(self) -> Secrets:
-        """The secrets of the installation."""
-        return Secrets.create_or_read(self.settings.secrets_path)
-
-    @cached_property
-    def database(self) -> Database:
-        """The ledger."""
-        database = Database(
-            self.settings.database,
-            pool_size=self.settings.pool_size,
-            overflow=self.settings.pool_overflow,
-            timeout=self.settings.database_timeout,
-        )
-        self._closing.append(database.close)
-        return database
-
-    @cached_property
-    def installation(self) -> Installation:
-        """Epoch and adapters."""
-        return Installation(self.database, clock=self.clock)
-
-    @cached_property
-    def journal(self) -> Journal:
-        """Steps and leases of runs."""
-        return Journal(self.database, clock=self.clock, lease=self.settings.lease)
-
-    @cached_property
-    def audit(self) -> Audit:
-        """Who decided what."""
-        anchor = self.settings.audit_anchor
-        assert anchor is not None
-        return Audit(self.database, self.secrets.audit_key, anchor, self.clock)
-
-    @cached_property
-    def tenants(self) -> Tenants:
-        """Whose data it is."""
-        return Tenants(self.database, self.clock)
-
-    @cached_property
-    def keys(self) -> Keys:
-        """Bearer keys of the API."""
-        return Keys(self.database, self.secrets.key_pepper, self.clock)
-
-    @cached_property
-    def policies(self) -> Policies:
-        """What needs a person, per tenant."""
-        return Policies(self.database, audit=self.audit, clock=self.clock)
-
-    @cached_property
-    def stops(self) -> Stops:
-        """The kill switches."""
-        return Stops(self.database, audit=self.audit, clock=self.clock)
-
-    @cached_property
-    def budgets(self) -> Budgets:
-        """What may be used."""
-        lease = self.settings.reservation_lease
-        return Budgets(self.database, self.audit, lease=lease, clock=self.clock)
-
-    @cached_property
-    def tools(self) -> Tools:
-        """The tool registry."""
-        return Tools(self.database, self.clock, self.audit, Seal(self.secrets.sealing_key, "tools"))
-
-    @cached_property
-    def tool_history(self) -> ToolHistory:
-        """What tools were called, and how that went."""
-        return ToolHistory(self.database, self.clock)
-
-    # -- levels 1 and 2
+    # -- level 1, and what memory is reached with
 
     @cached_property
     def agents(self) -> Agents:
@@ -185,14 +89,18 @@ class Services:
 
     @cached_property
     def sandbox(self) -> Sandbox:
-        """Where code of agents runs: the rung chosen when the installation started."""
-        recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
-        chosen = ladder.choose(cast("adapters.Rung", recorded))
+        """Where code of agents runs, with processes that wait for it."""
+        chosen = self.bare_sandbox()
         if not isinstance(chosen, BubblewrapSandbox | NamespaceSandbox):
             return chosen
         pool = Pool(chosen)
         self._closing.append(lambda: _in_a_loop(pool.close))
         return pool
+
+    def bare_sandbox(self) -> Sandbox:
+        """Return the rung chosen when the installation started."""
+        recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
+        return ladder.choose(cast("adapters.Rung", recorded))
 
     @cached_property
     def outside(self) -> Outside:
@@ -235,66 +143,10 @@ class Services:
         provision_catalogue(tenant, tools=self.tools, agents=self.agents)
 
     @cached_property
-    def recent_copy(self) -> RecentCopy | None:
-        """The copy of short-term memory in Redis, where one was chosen."""
-        if self.installation.adapters().get("recent") != "redis":
-            return None
-        mirror = adapters.redis_mirror(self.settings, self.installation.epoch())
-        self._closing.append(mirror.close)
-        return RecentCopy(self.database, mirror, clock=self.clock)
-
-    @cached_property
-    def index_copy(self) -> IndexCopy | None:
-        """The copy of long-term memory's vectors in Chroma, where one was chosen."""
-        if self.installation.adapters().get("index") != "chroma" or self.embedder is None:
-            return None
-        index = adapters.chroma_index(self.settings, self.installation.epoch())
-        self._closing.append(index.close)
-        return IndexCopy(self.database, index, self.embedder, clock=self.clock)
-
-    @property
-    def mirrors(self) -> dict[str, RecentCopy | IndexCopy]:
-        """The copies of memory in other servers, by the server's name."""
-        named = {"redis": self.recent_copy, "chroma": self.index_copy}
-        return {name: copy for name, copy in named.items() if copy is not None}
-
-    @cached_property
-    def embedder(self) -> MiniLM | None:
-        """What makes search find by meaning."""
-        return adapters.embedder(self.settings)
-
-    @cached_property
-    def archivist(self) -> Archivist:
-        """Short-term memory."""
-        return Archivist(
-            self.database,
-            clock=self.clock,
-            retention=self.settings.recent_retention,
-            copy=self.recent_copy,
-        )
-
-    @cached_property
-    def librarian(self) -> Librarian:
-        """Long-term memory."""
-        return Librarian(
-            self.database, clock=self.clock, embedder=self.embedder, copy=self.index_copy
-        )
-
-    @cached_property
     def ingestion(self) -> Ingestion:
         """Reads files and pages into long-term memory."""
         allowed = adapters.ingestible(self.settings)
         return Ingestion(self.librarian, Parsers(self._run_code), self.outside, allowed)
-
-    @cached_property
-    def coordinator(self) -> Coordinator:
-        """Routes requests for memory."""
-        return Coordinator(self.archivist, self.librarian)
-
-    @cached_property
-    def scribe(self) -> Scribe:
-        """Writes notes."""
-        return Scribe(self.coordinator)
 
     # -- level 3
 
@@ -329,15 +181,16 @@ class Services:
     def reviewers(self) -> Reviewers:
         """Who may answer."""
         s = self.settings
+        waits = Patience(s.code_failures_free, s.code_wait, s.code_wait_most, s.code_failures_alarm)
         return Reviewers(
-            self.database,
-            self.audit,
-            secret=self.secrets.review_secret,
-            patience=Patience(
-                s.code_failures_free, s.code_wait, s.code_wait_most, s.code_failures_alarm
-            ),
+            self.database, self.audit, secret=self.secrets.review_secret, patience=waits,
             clock=self.clock,
-        )
+        )  # fmt: skip
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """How people review."""
+        return Reviews(self.database, self.clock)
 
     @cached_property
     def endings(self) -> Endings:
@@ -345,21 +198,23 @@ class Services:
         return Endings(self.database, self.tasks, self.agents, self.forces)
 
     @cached_property
+    def lifting(self) -> Lifting:
+        """Who may lift a stop."""
+        return Lifting(
+            self.database, self.stops, self.reviewers, secret=self.secrets.review_secret,
+            epoch=self.installation.epoch(), clock=self.clock,
+        )  # fmt: skip
+
+    @cached_property
     def cases(self) -> Cases:
         """Questions to people."""
         return Cases(
-            self.database,
-            self.audit,
-            self._answers,
-            policies=self.policies,
-            reviewers=self.reviewers,
-            plans=EditedPlans(self.agents, self.tools),
-            secret=self.secrets.review_secret,
-            epoch=self.installation.epoch(),
-            deadline=self.settings.question_deadline,
-            valid=self.settings.approval_valid,
+            self.database, self.audit, self._answers, policies=self.policies,
+            reviewers=self.reviewers, plans=EditedPlans(self.agents, self.tools),
+            secret=self.secrets.review_secret, epoch=self.installation.epoch(),
+            deadline=self.settings.question_deadline, valid=self.settings.approval_valid,
             clock=self.clock,
-        )
+        )  # fmt: skip
 
     @cached_property
     def orchestrator(self) -> HybridOrchestrator:
@@ -373,6 +228,19 @@ class Services:
             tokens=None if self.models.degraded else self.settings.max_tokens,
             language=None if self.models.degraded else self.models.model_for,
             critic=self.settings.critic,
+        )
+
+    @cached_property
+    def erasure(self) -> Erasure:
+        """Forgets for good."""
+        return Erasure(
+            self.database,
+            self.archivist,
+            self.librarian,
+            self.memory_policies,
+            self.audit,
+            backups=lambda: [one.told for one in self.backups.listed()],
+            clock=self.clock,
         )
 
     # -- operations

@@ -5,6 +5,7 @@ import asyncio
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
+from dryad.orchestration.review.reviewers import Claim
 from dryad.orchestration.spending import spending_page
 from tasks._policy import HEALING, PLAIN
 from tasks._services import services
@@ -17,9 +18,17 @@ async def stop(tenant: str, scope: str, reason: str, by: str) -> None:
 
 
 @task(task_run_name="lift-{scope}", **PLAIN)
-async def lift(tenant: str, scope: str, reason: str, by: str) -> None:
-    """Lift a stop; see `Stops.lift`. Tried once: a second time would find nothing to lift."""
-    await asyncio.to_thread(services().stops.lift, tenant, scope, reason=reason, by=by)
+async def lift(tenant: str, scope: str, reason: str, by: str, code: str) -> None:
+    """Lift a stop; see `Lifting.lift`. Tried once: a second time would find nothing to lift."""
+    await asyncio.to_thread(
+        services().lifting.lift,
+        tenant,
+        scope,
+        reason=reason,
+        claim=Claim(by.strip(), code.strip()),
+        typed=scope,
+        form=True,
+    )
 
 
 @task(**PLAIN)

@@ -5,7 +5,9 @@ from typing import Annotated, Any, Generic, TypeVar
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from dryad.api.auth import Access
 from dryad.orchestration.requests import screen_characters, screen_object
+from dryad.orchestration.review.reviewers import Claim
 
 T = TypeVar("T")
 
@@ -57,3 +59,17 @@ class Page(BaseModel, Generic[T]):
 
     items: list[T]
     next: str | None = Field(default=None, description="Cursor of the next page; null at the end")
+
+
+class ClaimIn(Incoming):
+    """Who a reviewer is; in single-user mode nobody is asked."""
+
+    approver: str = Field(default="", max_length=64, description="Your id as a reviewer")
+    code: str = Field(
+        default="", max_length=64, description="A new one-time code, or this answer's decision code"
+    )
+
+
+def claim_of(body: ClaimIn, access: Access) -> Claim:
+    """Return who says to be calling."""
+    return Claim(body.approver.strip(), body.code.strip(), access.actor)

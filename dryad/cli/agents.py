@@ -24,6 +24,25 @@ def list_agents(*, tenant: Tenant = "", as_json: Json = False) -> None:
 
 
 @app.command()
+def find(
+    capabilities: Annotated[list[str], typer.Argument(help="What it must be able to do.")],
+    *,
+    optional: Annotated[
+        list[str] | None, typer.Option(help="What is welcome beside it.", show_default=False)
+    ] = None,
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Find the active agents that can do all of it, best first."""
+    with api(tenant) as client:
+        found = client.items(
+            "api/v1/agents/discovery", capability=capabilities, optional=optional or []
+        )
+    columns = ("id", "capabilities", "runs", "reliability", "mean_cost_usd", "health")
+    print_rows(found, columns, as_json=as_json)
+
+
+@app.command()
 def show(agent: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
     """Show one agent."""
     with api(tenant) as client:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import orjson
 import typer
 
 from dryad.cli.client import Api, api
@@ -20,9 +21,11 @@ from dryad.cli.output import (
     say,
     talkative,
 )
+from dryad.cli.tasks import json_object
 from dryad.execution.memories import Document, Shelved
 from dryad.execution.outside import Outside
 from dryad.execution.sandbox.port import SandboxRequest, SandboxResult
+from dryad.foundation.errors import InvalidRequest
 from dryad.foundation.ids import TenantId
 from dryad.foundation.settings import load
 
@@ -121,11 +124,64 @@ def show(document: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
 
 
 @app.command()
-def forget(document: str, *, tenant: Tenant = "") -> None:
-    """Remove a document and its passages for good."""
+def forget(
+    document: Annotated[str, typer.Argument(help="A document; leave it out with --subject.")] = "",
+    *,
+    subject: Annotated[
+        str, typer.Option(help="Whom or what to forget wherever memory names it.")
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the audit.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what naming --subject would erase.")
+    ] = False,
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Remove a document, or everything that names a subject, for good."""
+    if bool(document) == bool(subject):
+        raise InvalidRequest("name a document, or a --subject", "See `dryad memory forget --help`.")
     with api(tenant) as client:
-        client.delete(f"api/v1/memory/documents/{document}")
-    say(f"{document} is gone; backups made earlier still hold it")
+        if document:
+            client.delete(f"api/v1/memory/documents/{document}")
+            say(f"{document} is gone; backups made earlier still hold it")
+            return
+        asked = {"subject": subject, "reason": reason or "not said", "dry_run": dry_run}
+        erased = client.post("api/v1/memory/erasures", asked)
+    print_fields(erased, as_json=as_json)
+
+
+@app.command()
+def policy(
+    document: Annotated[
+        Path | None, typer.Argument(help="A JSON file to put in force; else show it.")
+    ] = None,
+    *,
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Show or set what agents may do with memory, what may come in and how long it stays."""
+    with api(tenant) as client:
+        if document is None:
+            print_fields(client.get("api/v1/memory/policy"), as_json=as_json)
+            return
+        wanted = json_object(document.read_text(), str(document))
+        version = client.put("api/v1/memory/policy", wanted)["version"]
+    say(f"version {version} is in force")
+
+
+@app.command()
+def export(*, tenant: Tenant = "") -> None:
+    """Write every document with its passages, as JSON lines."""
+    with api(tenant) as client:
+        after = ""
+        while True:
+            page = client.get("api/v1/memory/documents", limit=1000, after=after)
+            for one in page["items"]:
+                shown = client.get(f"api/v1/memory/documents/{one['id']}")
+                print_text(orjson.dumps(shown).decode())
+            after = page["next"] or ""
+            if not after:
+                return
 
 
 @app.command()

@@ -1,7 +1,6 @@
 """`dryad inbox` and `dryad answer`: what people are asked, and their answers."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +18,7 @@ from dryad.cli.output import (
     print_text,
     say,
 )
+from dryad.cli.signing import Approver, Code, signed
 from dryad.cli.tasks import json_object, read_object
 from dryad.foundation.errors import InvalidRequest
 
@@ -27,8 +27,6 @@ inbox = group("List the questions that wait for a person.", ListGroup)
 app.add_typer(inbox, name="inbox")
 
 _COLUMNS = ("id", "tenant", "kind", "tier", "due", "title", "task")
-Approver = Annotated[str, typer.Option("--as", help="Your id as a reviewer.")]
-Code = Annotated[str, typer.Option("--code", help="Your one-time code; asked for at a terminal.")]
 Everywhere = Annotated[bool, typer.Option("--everywhere", help="Of every tenant.")]
 
 
@@ -88,7 +86,7 @@ def codes(
 ) -> None:
     """Show the decision codes by which you may answer in the form, exactly as it stands now."""
     with api(tenant) as client:
-        found = client.post(f"api/v1/consultations/{case}/codes", _signed(approver, code))
+        found = client.post(f"api/v1/consultations/{case}/codes", signed(approver, code))
     print_fields(found["codes"], as_json=as_json)
 
 
@@ -124,7 +122,7 @@ def answer(
         body["edited_arguments"] = (
             read_object(Path(edit[1:])) if edit.startswith("@") else json_object(edit, "--edit")
         )
-    body |= _signed(approver, code)
+    body |= signed(approver, code)
     with api(tenant) as client:
         found = client.post(f"api/v1/consultations/{case}/answer", body)
     if as_json:
@@ -135,13 +133,6 @@ def answer(
             f"question #{case}: {words[0]}{open_still}; follow it with `dryad tasks show "
             f"{found['task']}`"
         )
-
-
-def _signed(approver: str, code: str) -> dict[str, str]:
-    """Return who answers, with a code that is asked for at a terminal."""
-    if approver and not code and sys.stdin.isatty():
-        code = typer.prompt(f"code of {approver}", hide_input=True, err=True)
-    return {"approver": approver, "code": code}
 
 
 def _watch(client: Api, *, everywhere: bool, as_json: bool) -> None:

@@ -1,11 +1,13 @@
 """`dryad stop` and `dryad lift`: kill switches."""
 
+import sys
 from typing import Annotated
 
 import typer
 
 from dryad.cli.client import api
 from dryad.cli.output import Json, Tenant, group, print_fields, print_rows, say
+from dryad.cli.signing import Approver, Code, signed
 from dryad.foundation.errors import InvalidRequest
 
 app = group("Kill switches.")
@@ -39,12 +41,35 @@ def stop(
 def lift(
     scope: Annotated[str, typer.Argument(help=_SCOPES)],
     *,
-    reason: Annotated[str, typer.Option(help="Why; it is kept.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "",
+    confirm: Annotated[str, typer.Option(help="The scope again; in single-user mode.")] = "",
+    approver: Approver = "",
+    code: Code = "",
+    code_for_form: Annotated[
+        bool, typer.Option("--code-for-form", help="Only show the code by which you may lift it.")
+    ] = False,
     tenant: Tenant = "",
     as_json: Json = False,
 ) -> None:
-    """Lift a kill switch."""
+    """Lift a kill switch.
+
+    Who set it cannot; in single-user mode its scope is typed again.
+    """
+    claim = signed(approver, code)
+    if code_for_form:
+        with api(tenant) as client:
+            print_fields(
+                client.post("api/v1/stops/lift/code", {"scope": scope, **claim}), as_json=as_json
+            )
+        return
+    if not reason.strip():
+        raise InvalidRequest("lifting needs a reason", "Add --reason '…'; it is kept.")
+    if not approver and not confirm and sys.stdin.isatty():
+        confirm = typer.prompt(f"type {scope} to let it go on", err=True)
     with api(tenant) as client:
-        made = client.post("api/v1/stops/lift", {"scope": scope, "reason": reason})
+        made = client.post(
+            "api/v1/stops/lift",
+            {"scope": scope, "reason": reason, "confirm": confirm, **claim},
+        )
     print_fields(made, as_json=as_json)
     say(f"{scope} goes on")

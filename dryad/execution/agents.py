@@ -4,9 +4,10 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, get_args
+from functools import lru_cache
+from typing import Any, Literal, cast, get_args
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Table, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dryad.foundation.clock import Clock, utc_now
@@ -18,11 +19,22 @@ from dryad.foundation.schemas import as_json
 
 AgentStatus = Literal["active", "inactive", "maintenance", "error"]
 
+_AGENTS = cast("Table", AgentRow.__table__)
+
 _Z = 1.96
 """Standard normal quantile of a 95 % interval."""
 
 _IMAGINED = 2
 """Successes a new agent is credited with, so that it is tried at all."""
+
+_BUSY = 4
+"""Tasks under way that halve an agent's rank."""
+
+_DEAR_USD = 1.0
+"""Mean cost of a task that halves an agent's rank."""
+
+_BONUS = 0.3
+"""How much capabilities beyond the required ones can add to a rank, as a share of it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,19 @@ class Agent(AgentSpec):
     runs: int = 0
     successes: int = 0
     tokens: int = 0
+    cost_usd: float = 0.0
+    seconds: float = 0.0
     created: datetime | None = None
+
+    @property
+    def mean_seconds(self) -> float:
+        """Working time of a task, on average; 0 before the first."""
+        return self.seconds / self.runs if self.runs else 0.0
+
+    @property
+    def mean_cost_usd(self) -> float:
+        """What a task costs on average; 0 before the first."""
+        return self.cost_usd / self.runs if self.runs else 0.0
 
     @property
     def reliability(self) -> float:
@@ -93,6 +117,7 @@ class Agents:
                     raise LimitExceeded(f"a tenant may have {self._limit} agents")
                 row = AgentRow(tenant=tenant, status="active", created=self._clock(), **values)
                 row.runs = row.successes = row.tokens = 0
+                row.cost_usd = row.seconds = 0.0
                 session.add(row)
                 session.flush()
                 return _agent(row)
@@ -126,8 +151,25 @@ class Agents:
         self._update(tenant, agent, status=status)
         return self.get(tenant, agent)
 
-    def finished(self, tenant: TenantId, agent: str, *, success: bool, tokens: int) -> None:
+    def finished(
+        self,
+        tenant: TenantId,
+        agent: str,
+        *,
+        success: bool,
+        tokens: int,
+        cost_usd: float = 0.0,
+        seconds: float = 0.0,
+    ) -> None:
         """Count one ended task, in one statement, so that processes never lose each other's.
+
+        Args:
+            tenant: Whose agent.
+            agent: Who did it.
+            success: Whether it came to an answer that stood.
+            tokens: What it used.
+            cost_usd: What that cost.
+            seconds: Its working time, no waiting.
 
         Raises:
             NotFound: the tenant has no such agent.
@@ -138,30 +180,56 @@ class Agents:
             runs=AgentRow.runs + 1,
             successes=AgentRow.successes + int(success),
             tokens=AgentRow.tokens + tokens,
+            cost_usd=AgentRow.cost_usd + cost_usd,
+            seconds=AgentRow.seconds + seconds,
         )
 
     def discover(
-        self, tenant: TenantId, capabilities: Collection[str], *, limit: int = 20
+        self,
+        tenant: TenantId,
+        capabilities: Collection[str],
+        *,
+        optional: Collection[str] = (),
+        load: Mapping[str, int] | None = None,
+        limit: int = 20,
     ) -> list[Agent]:
-        """Return the active agents that have every capability, best first.
+        """Return the active agents that have every capability, best first; see `rank`.
 
-        An agent's rank is its least proficiency among `capabilities` times its `reliability`, so
-        that neither a claim nor a history alone decides; ties go by id.
+        Args:
+            tenant: Whose agents.
+            capabilities: What they must be able to do.
+            optional: What is welcome beside it.
+            load: Tasks each agent has under way; who is not named has none.
+            limit: At most so many.
 
         Raises:
             InvalidRequest: something that cannot name a capability.
         """
         names = sorted({checked_name(name, what="a capability") for name in capabilities})
-        proficiencies = [AgentRow.capabilities[name].as_float() for name in names]
-        query = select(AgentRow.id, AgentRow.successes, AgentRow.runs, *proficiencies).where(
-            AgentRow.tenant == tenant,
-            AgentRow.status == "active",
-            *(proficiency > 0 for proficiency in proficiencies),
+        welcome = sorted({checked_name(name, what="a capability") for name in optional})
+        able = [_AGENTS.c.capabilities[name].as_float() for name in names]
+        more = [_AGENTS.c.capabilities[name].as_float() for name in welcome]
+        here = _AGENTS.c
+        query = select(here.id, here.successes, here.runs, here.cost_usd, *able, *more).where(
+            here.tenant == tenant,
+            here.status == "active",
+            *(proficiency > 0 for proficiency in able),
         )
+        busy, first = load or {}, 4 + len(able)
         with self._database.reading() as session:
             ranked = sorted(
-                (-min(row[3:], default=1) * reliability(row[1], row[2]), row[0])
-                for row in session.execute(query).all()
+                (
+                    -rank(
+                        min(row[4:first], default=1.0),
+                        successes=row[1],
+                        runs=row[2],
+                        cost_usd=row[3],
+                        load=busy.get(row[0], 0),
+                        bonus=sum(value or 0.0 for value in row[first:]) / max(1, len(more)),
+                    ),
+                    row[0],
+                )
+                for row in session.connection().execute(query).all()
             )
             chosen = [agent for _, agent in ranked[:limit]]
             rows = session.scalars(
@@ -196,6 +264,35 @@ class Agents:
             return [_agent(row) for row in rows]
 
 
+def rank(
+    proficiency: float,
+    *,
+    successes: int,
+    runs: int,
+    cost_usd: float = 0.0,
+    load: int = 0,
+    bonus: float = 0.0,
+) -> float:
+    """Return how far an agent should be preferred, in [0, 1).
+
+    A product, so that neither a claim nor a history alone decides, and so that it never saturates:
+    whoever is better in one thing and equal in the others ranks higher, however good all are.
+
+    Args:
+        proficiency: What it claims for the least of the required capabilities, in [0, 1].
+        successes: Tasks it did well.
+        runs: Tasks it did.
+        cost_usd: What all of them cost.
+        load: Tasks it has under way.
+        bonus: Mean proficiency in what is welcome beside, in [0, 1].
+    """
+    thrift = 1 / (1 + cost_usd / runs / _DEAR_USD) if runs else 1.0
+    leisure = 1 / (1 + load / _BUSY)
+    wanted = proficiency * (1 + _BONUS * bonus) / (1 + _BONUS)
+    return wanted * reliability(successes, runs) * leisure * thrift
+
+
+@lru_cache(maxsize=10_000)
 def reliability(successes: int, runs: int) -> float:
     """Return the lower end of Wilson's 95 % interval for the share of successes, in (0, 1).
 

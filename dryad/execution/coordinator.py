@@ -1,6 +1,6 @@
 """Route a request for memory to whoever keeps that kind, and let only its owner through."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from dryad.execution.memories import (
     RecentMemory,
     SourceType,
 )
+from dryad.execution.memory_policy import NO_RULES, MemoryPolicy, Right
 from dryad.foundation.canonical import canonical_json
 from dryad.foundation.errors import InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import TenantId
@@ -26,8 +27,6 @@ episodic (what happened) and semantic (what is so) are categories of long-term m
 _RECENT: frozenset[MemoryKind] = frozenset({"short_term", "working"})
 _LASTING: frozenset[MemoryKind] = frozenset({"long_term", "working", "episodic", "semantic"})
 _SCANNED = 1_000
-
-_Right = Literal["read", "write", "delete"]
 
 
 @dataclass(frozen=True)
@@ -75,13 +74,21 @@ class Memory:
 class Coordinator:
     """Stores, retrieves, searches, archives, deletes and updates, by kind of memory.
 
-    An agent reads and writes its own memory, reads what belongs to the whole tenant, and nothing
-    else. What the keepers raise reaches the caller: nothing is ever made up.
+    An agent reads and writes its own memory, reads what belongs to the whole tenant, and does
+    nothing else unless the tenant's policy has a rule for it. What the keepers raise reaches the
+    caller: nothing is ever made up.
     """
 
-    def __init__(self, recent: RecentMemory, long_term: LongTermMemory) -> None:
+    def __init__(
+        self,
+        recent: RecentMemory,
+        long_term: LongTermMemory,
+        *,
+        policy: Callable[[TenantId], MemoryPolicy] = lambda _tenant: NO_RULES,
+    ) -> None:
         self._recent = recent
         self._long_term = long_term
+        self._policy = policy
 
     def store(
         self,
@@ -117,7 +124,7 @@ class Coordinator:
             InvalidRequest: no key where one is needed, or the keeper refuses the value.
             Refused: it is somebody else's memory.
         """
-        _permit(asker, "write")
+        self._permit(asker, "write")
         stored = Stored()
         if kind in _RECENT and not key:
             raise InvalidRequest(f"{kind} memory needs a key")
@@ -157,7 +164,7 @@ class Coordinator:
             NotFound: long-term memory has nothing of that name.
             Refused: it is somebody else's memory.
         """
-        _permit(asker, "write")
+        self._permit(asker, "write")
         if kind in _RECENT:
             return self.store(asker, kind, value, key=reference, **more)
         self._owned(asker, reference, "write")
@@ -173,7 +180,7 @@ class Coordinator:
             NotFound: nothing is, or not any more.
             Refused: it is somebody else's memory.
         """
-        _permit(asker, "read")
+        self._permit(asker, "read")
         if kind in _RECENT:
             found = self._recent.recall(asker.tenant, asker.owned_by, reference)
             if found is None:
@@ -195,7 +202,7 @@ class Coordinator:
             InvalidRequest: the query is too long, or the limit out of bounds.
             Refused: it is somebody else's memory.
         """
-        _permit(asker, "read")
+        self._permit(asker, "read")
         found: list[Memory] = []
         if kind in _RECENT:
             words = query.casefold().split()
@@ -224,7 +231,7 @@ class Coordinator:
             NotFound: nothing is remembered under that key, or not any more.
             Refused: it is somebody else's memory.
         """
-        _permit(asker, "delete")
+        self._permit(asker, "write")
         found = self.retrieve(asker, "short_term", key)
         stored = self.store(asker, "long_term", found.value, title=key, provenance=found.provenance)
         self._recent.forget(asker.tenant, asker.owned_by, key)
@@ -237,27 +244,29 @@ class Coordinator:
 
         Raises:
             NotFound: nothing is kept there, or not any more.
-            Refused: it is somebody else's memory, or the whole tenant's.
+            Refused: no rule of the tenant lets this agent delete there.
         """
-        _permit(asker, "delete")
         if kind in _RECENT:
+            self._permit(asker, "delete")
             if not self._recent.forget(asker.tenant, asker.owned_by, reference):
                 raise NotFound(f"nothing is remembered under {reference[:80]!r}")
             return
         self._owned(asker, reference, "delete")
         self._long_term.withdraw(asker.tenant, reference)
 
-    def _owned(self, asker: Asker, document: str, what: _Right) -> Kept:
+    def _owned(self, asker: Asker, document: str, what: Right) -> Kept:
         kept = self._long_term.read(asker.tenant, document)
-        _permit(Asker(asker.tenant, asker.agent, kept.agent), what)
+        self._permit(Asker(asker.tenant, asker.agent, kept.agent), what)
         return kept
 
-
-def _permit(asker: Asker, what: _Right) -> None:
-    if asker.owned_by == asker.agent or (asker.owned_by == SHARED and what == "read"):
-        return
-    whose = f"the memory of {asker.owned_by!r}" if asker.owned_by else "the tenant's own memory"
-    raise Refused(f"agent {asker.agent!r} may not {what} {whose}")
+    def _permit(self, asker: Asker, what: Right) -> None:
+        if self._policy(asker.tenant).allows(asker.agent, what, asker.owned_by):
+            return
+        whose = f"the memory of {asker.owned_by!r}" if asker.owned_by else "the tenant's own memory"
+        raise Refused(
+            f"agent {asker.agent!r} may not {what} {whose}",
+            "An administrator adds a rule with `dryad memory policy FILE`.",
+        )
 
 
 def _category(kind: MemoryKind) -> str | None:

@@ -1,10 +1,18 @@
 """What every step asks before it happens, and tells afterwards."""
 
-from typing import Literal, Protocol
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Literal, Protocol, TypeVar
 
 from dryad.execution.episodes import Usage
+from dryad.foundation.errors import Unavailable
 
 Kind = Literal["model", "tool"]
+T = TypeVar("T")
+
+LOOK_EVERY_SECONDS = 0.5
+"""How soon a step in flight notices that it was stopped."""
 
 
 class Guard(Protocol):
@@ -50,3 +58,21 @@ class Unguarded:
 
 
 UNGUARDED = Unguarded()
+
+
+async def unless_stopped(guard: Guard, kind: Kind, name: str, doing: Coroutine[Any, Any, T]) -> T:
+    """Do a step, and drop it the moment somebody stops it: what it started is ended, too.
+
+    Raises:
+        Refused: it was stopped.
+    """
+    step = asyncio.ensure_future(doing)
+    try:
+        while not (await asyncio.wait({step}, timeout=LOOK_EVERY_SECONDS))[0]:
+            with suppress(Unavailable):  # the next look may see it
+                await asyncio.to_thread(guard.check, kind, name)
+    finally:
+        if not step.done():
+            step.cancel()
+            await asyncio.wait({step})
+    return await step

@@ -1,12 +1,13 @@
 """Carry out a call of an HTTP tool: one request, built from checked arguments."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 import orjson
 
-from dryad.execution.outside import NotSent, Outside, Reach, Reply
+from dryad.execution.outside import NotSent, Outside, Reach, Reply, without
 from dryad.execution.tool_calls import ToolOutcome
 from dryad.foundation.canonical import canonical_json
 from dryad.foundation.errors import InvalidRequest, Unavailable
@@ -45,6 +46,7 @@ async def call(
         if method in READS:  # reading changed nothing, so this is certain
             return ToolOutcome(failed=reason.message)
         raise
+    reply = replace(reply, content=without(reply.content, config.get("headers", {})))
     if reply.status >= 500 and method not in READS:
         raise Unavailable(f"the server failed with HTTP {reply.status}")
     if not 200 <= reply.status < 300:

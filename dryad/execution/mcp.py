@@ -19,7 +19,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dryad.execution.openapi import tool_name
-from dryad.execution.outside import NotSent, Outside, Reach
+from dryad.execution.outside import NotSent, Outside, Reach, without
 from dryad.execution.tool_calls import ToolOutcome
 from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.errors import Corrupt, NotFound, Refused, Unavailable
@@ -98,9 +98,10 @@ class McpServers:
             Unavailable: nobody knows whether it was called.
         """
         server, name = str(spec.config["server"]), str(spec.config["tool"])
+        reached = self._server(tenant, server)
         called = False
         try:
-            async with self._talk(self._server(tenant, server)) as talk:
+            async with self._talk(reached) as talk:
                 now = [tool for tool in await _listed(talk) if tool.get("name") == name]
                 if not now or _version(now[0]) != spec.version:
                     raise Refused(
@@ -113,7 +114,8 @@ class McpServers:
             if called:
                 raise
             return ToolOutcome(failed=f"{reason.message}; nothing was called")
-        return _outcome(answer)
+        keys = {**reached.env, **reached.headers}
+        return _outcome(orjson.loads(without(canonical_json(answer), keys)))
 
     def _server(self, tenant: TenantId, name: str) -> McpServer:
         server = self.servers.get(name)

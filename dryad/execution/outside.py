@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dryad.foundation.errors import InvalidRequest, Refused, Unavailable
+from dryad.foundation.logs.redaction import REDACTED
 
 if TYPE_CHECKING:
     import httpx
@@ -22,6 +23,9 @@ _TURNS = 3
 """Redirects followed, each to a host that is allowed itself."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_KEY = 8
+"""Characters of the shortest word of a header that is taken for a key."""
+
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _PORTS = {"http": 80, "https": 443}
 
@@ -154,6 +158,17 @@ async def _addresses(host: str, port: int) -> list[_Address]:
     except (OSError, UnicodeError) as error:
         raise NotSent(f"{host} has no address; nothing was sent") from error
     return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+
+
+def without(content: bytes, headers: Mapping[str, str]) -> bytes:
+    """Return an answer without the keys that were sent with the question, should it repeat them.
+
+    Every word of a header that is long enough counts as one.
+    """
+    keys = {word for value in headers.values() for word in value.split() if len(word) >= _KEY}
+    for key in sorted(keys, key=len, reverse=True):
+        content = content.replace(key.encode(), REDACTED.encode())
+    return content
 
 
 def _parsed(url: str) -> "httpx.URL":

@@ -201,7 +201,8 @@ class Toolbox:
                 "stderr": _cut("\n".join([ran.stderr, *notes]) if notes else ran.stderr),
                 "files": kept,
                 "violations": list(ran.violations),
-            }
+            },
+            untrusted="paths" in arguments,  # files may hold, and be called, what others wrote
         )
 
     async def _keep(
@@ -277,8 +278,9 @@ class Toolbox:
     async def _list_files(
         self, errand: Errand, _arguments: Mapping[str, Any], **_: Any
     ) -> ToolOutcome:
+        """Return the files' names, which may be what somebody outside called them."""
         found = await asyncio.to_thread(workspace.listing, self._room(errand))
-        return ToolOutcome({"files": [entry._asdict() for entry in found]})
+        return ToolOutcome({"files": [entry._asdict() for entry in found]}, untrusted=bool(found))
 
     # -- other servers
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
 from dryad.execution.episodes import Episode, Progress, Question, Source, ToolUse, Usage, Verdict
-from dryad.execution.guard import Guard, Kind
+from dryad.execution.guard import Guard, Kind, unless_stopped
 from dryad.execution.steps import Approval, Lapsed, Recorded, StepLog
 from dryad.execution.tool_calls import Passage, ToolCaller, ToolOutcome
 from dryad.foundation.approval_rules import CALL
@@ -89,7 +89,11 @@ class Work:
         return await asyncio.to_thread(self._steps.record, path, ordinal, {}, shown)
 
     async def think(
-        self, name: str, new: Any, most: Usage, ask: Callable[[], Awaitable[dict[str, Any]]]
+        self,
+        name: str,
+        new: Any,
+        most: Usage,
+        ask: Callable[[], Coroutine[Any, Any, dict[str, Any]]],
     ) -> Any:
         """Return the model's next answer: the recorded one, else by asking.
 
@@ -106,7 +110,8 @@ class Work:
         else:
             async with self._held("model", name, most) as held:
                 started = time.monotonic()
-                outcome = {**await ask(), "seconds": round(time.monotonic() - started, 3)}
+                answer = await unless_stopped(self._guard, "model", name, ask())
+                outcome = {**answer, "seconds": round(time.monotonic() - started, 3)}
                 held.used = _used(outcome)
             await asyncio.to_thread(self._guard.check, "model", name)
             outcome = await asyncio.to_thread(self._steps.record, path, ordinal, inputs, outcome)
@@ -166,7 +171,13 @@ class Work:
             if found is None:
                 await self._intend(call, place, permit)
             held.used = Usage(steps=1)  # whatever comes of it
-            outcome = await self._call(call, place, permit)
+            try:
+                doing = self._call(call, place, permit)
+                outcome = await unless_stopped(self._guard, "tool", call.tool, doing)
+            except Refused:  # a stop; what the tool refuses is an outcome
+                if not permit.spec.idempotent:
+                    await place.doubt(permit)
+                raise
             held.used = Usage(steps=1, seconds=outcome["seconds"])
         await self._keep(call, place, permit)
         return outcome

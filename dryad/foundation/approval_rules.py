@@ -94,6 +94,11 @@ class ApprovalPolicy(Protocol):
         """Which version of the policy it is; approvals are bound to it."""
         ...
 
+    @property
+    def untrusted_needs(self) -> str:
+        """`approval` or `refuse`: what becomes of risky calls after reading foreign text."""
+        ...
+
     def judge(self, act: Act) -> Requirement:
         """Return what is wanted before `act` happens."""
         ...

@@ -36,6 +36,11 @@ class PolicyDocument(BaseModel):
     unverified_needs: Literal["one", "two"] = Field(
         default="two", description="What one yes becomes when nobody knows who asked for the task"
     )
+    untrusted_needs: Literal["approval", "refuse"] = Field(
+        default="approval",
+        description="Calls with effects, or of tools that read secrets, once an agent has read "
+        "untrusted text: a person is asked, or they are refused",
+    )
     task_force_above: float = Field(
         default=0.55, ge=0, le=1, description="Complexity above which several agents may work"
     )

@@ -29,6 +29,7 @@ _SCOPE = re.compile(r"global|(?:tenant|agent|tool|run):[A-Za-z0-9][A-Za-z0-9_.-]
 class Stop:
     """One kill switch, in force while nobody lifted it."""
 
+    id: int
     tenant: TenantId | None
     """Whose work stops; None: everybody's."""
     scope: str
@@ -70,6 +71,7 @@ class Stops:
                 tenant=owner, scope=scope, reason=reason.strip(), set_by=by, set_at=self._clock()
             )
             session.add(row)
+            session.flush()
             self._audit.append(
                 tenant,
                 "stop_set",
@@ -104,6 +106,19 @@ class Stops:
                 session=session,
             )
             return _stop(rows[0])
+
+    def in_force(self, tenant: str, scope: str) -> Stop:
+        """Return the stop of exactly this scope.
+
+        Raises:
+            InvalidRequest: the scope means nothing.
+            NotFound: it is not stopped.
+        """
+        owner = _owner(tenant, scope)
+        with self._database.reading() as session:
+            for row in _in_force(session, owner, scope):
+                return _stop(row)
+        raise NotFound(f"{scope} is not stopped", "`dryad stop --list` shows what is.")
 
     def list(self, tenant: str | None = None, *, lifted: bool = False) -> list[Stop]:
         """Return the stops in force, newest first.
@@ -173,6 +188,7 @@ def _in_force(session: Session, owner: str, scope: str) -> list[StopRow]:
 
 def _stop(row: StopRow) -> Stop:
     return Stop(
+        id=row.id,
         tenant=None if row.tenant == _EVERY else TenantId(row.tenant),
         scope=row.scope,
         reason=row.reason,

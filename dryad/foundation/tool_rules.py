@@ -74,7 +74,8 @@ class ToolSpec:
 
     `config` is what the tenant's administrator set for it, such as a webhook's address; it is
     never shown to a model. `config["action"]` names what kind of action a call is, for the rules
-    of the policy: `data_deletion`, `financial_transaction`, …. `config["raises"]` lists
+    of the policy: `data_deletion`, `financial_transaction`, …; `config["reads_secrets"]` says that
+    what it returns must not leave. `config["raises"]` lists
     `{"when": <JSON Schema of the arguments>, "tier": <tier>}`: arguments that make a call riskier
     than the tool.
     """
@@ -226,6 +227,8 @@ def checked_config(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     plain = as_json(config, what="the configuration")
     if problem := violation({"type": "object", **_CONFIGS[kind]}, plain):
         raise InvalidRequest(f"the configuration of a tool of kind {kind} is wrong: {problem}")
+    if not isinstance(plain.get("reads_secrets", False), bool):
+        raise InvalidRequest("config.reads_secrets is true or false")
     if problem := violation(_ACTION, plain.get("action", "any")):
         raise InvalidRequest(f"config.action is a word such as data_deletion: {problem}")
     rules = plain.get("raises", [])

@@ -262,7 +262,8 @@ class Tools(Grants):
             arguments: What the call would send.
             policy: The tenant's policy; without one nothing is allowed.
             role: The agent's role; grants to it count.
-            untrusted: The agent has read untrusted text: effects outside then need a person.
+            untrusted: The agent has read untrusted text: what has effects or reads secrets then
+                needs a person, or is refused, as the policy says.
 
         Raises:
             Refused: unknown, inactive or deprecated tool, no grant, an expired one, or one whose
@@ -289,12 +290,14 @@ class Tools(Grants):
         wanted = policy.judge(Act(tier, spec.config.get("action", CALL), tool, agent))
         if wanted.need == "refuse":
             raise Refused(f"the policy does not allow {spec.name}: {wanted.why}")
-        outward = untrusted and at_least(tier, "external")
+        tainted = untrusted and _is_out_of_reach(spec, tier)
+        if tainted and policy.untrusted_needs == "refuse":
+            raise Refused(f"having read untrusted text, the agent may no longer call {spec.name}")
         return Permit(
             spec,
             plain,
             tier,
-            needs_approval=outward or wanted.approvers > 0,
+            needs_approval=tainted or wanted.approvers > 0,
             notify=wanted.need == "notify",
             policy_version=policy.version,
         )
@@ -362,3 +365,8 @@ def _taken(spec: ToolSpec) -> Conflict:
         f"tool {spec.name} {spec.version} is or was registered already",
         "What a version takes and does never changes: register a new version.",
     )
+
+
+def _is_out_of_reach(spec: ToolSpec, tier: Tier) -> bool:
+    """Whether a tool is not for agents that may act on somebody else's words."""
+    return at_least(tier, "irreversible") or spec.config.get("reads_secrets", False)

@@ -127,6 +127,24 @@ class Archivist:
 
         return self._write(Slot(tenant, agent, key), change)
 
+    def expiring(
+        self, tenant: TenantId, *, within: timedelta, limit: int = 1_000
+    ) -> list[tuple[str, Remembered]]:
+        """Return what expires soon, with its owner, soonest first; nothing that has expired."""
+        now = self._clock()
+        query = (
+            select(RecentRow)
+            .where(
+                RecentRow.tenant == tenant,
+                RecentRow.expires > now,
+                RecentRow.expires <= now + within,
+            )
+            .order_by(RecentRow.expires, RecentRow.agent, RecentRow.key)
+            .limit(limit)
+        )
+        with self._database.reading() as session:
+            return [(row.agent, _remembered(row)) for row in session.scalars(query)]
+
     def list(
         self, tenant: TenantId, agent: str, pattern: str = "*", *, limit: int = 100
     ) -> list[Remembered]:

@@ -1,29 +1,35 @@
 """Long-term memory: shelve documents, find their passages again, cite them."""
 
-from collections.abc import Collection, Sequence
-from typing import cast
+from collections.abc import Callable, Collection, Sequence
 
-from sqlalchemy import Table, bindparam, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dryad.execution.memories import (
     Document,
     Kept,
     Passage,
-    Provenance,
     Shelved,
-    SourceType,
 )
+from dryad.execution.memory_policy import NO_RULES, MemoryPolicy
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow
-from dryad.foundation.errors import InvalidRequest, NotFound
+from dryad.foundation.errors import InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import TenantId
+from dryad.memory.citing import cited, kept_of
 from dryad.memory.documents import Prepared, prepare
 from dryad.memory.mirroring.index import Among, IndexCopy
 from dryad.memory.near import nearest
 from dryad.memory.shelf import Ranked, Shelves
-from dryad.memory.shelving import living_hashes, locked_shelf, pending, renumber, write
+from dryad.memory.shelving import (
+    living_hashes,
+    locked_shelf,
+    pending,
+    pending_count,
+    renumber,
+    write,
+)
 from dryad.memory.vectors import Embedder, Floats, packed
 from dryad.memory.words import terms
 
@@ -32,27 +38,6 @@ MAX_QUERY_CHARACTERS = 10_000
 MAX_RESULTS = 100
 EMBEDDED_AT_ONCE = 64
 """Passages given a direction while a caller waits: a few seconds of work."""
-
-
-_DOCUMENTS = cast("Table", DocumentRow.__table__).c
-_PASSAGES = cast("Table", PassageRow.__table__).c
-_CITED_FIELDS = (
-    *("document", "title", "section", "start", "stop", "text"),
-    *("origin", "category", "provenance", "agent"),
-)
-_CITED = (
-    select(
-        _PASSAGES.number,
-        *(_PASSAGES[name] if name in _PASSAGES else _DOCUMENTS[name] for name in _CITED_FIELDS),
-    )
-    .join_from(_PASSAGES.number.table, _DOCUMENTS.id.table, _DOCUMENTS.id == _PASSAGES.document)
-    .where(
-        _PASSAGES.tenant == bindparam("tenant"),
-        _PASSAGES.number.in_(bindparam("numbers", expanding=True)),
-        _DOCUMENTS.tenant == bindparam("tenant"),
-        _DOCUMENTS.deleted.is_(None),
-    )
-)
 
 
 class Librarian:
@@ -66,6 +51,7 @@ class Librarian:
         embedder: Embedder | None = None,
         resident_bytes: int = 128_000_000,
         copy: IndexCopy | None = None,
+        policy: Callable[[TenantId], MemoryPolicy] = lambda _tenant: NO_RULES,
     ) -> None:
         """Prepare; nothing is read yet.
 
@@ -75,11 +61,13 @@ class Librarian:
             embedder: Finds by meaning too; None: by words only.
             resident_bytes: Memory for passages of all tenants; one tenant is always held whole.
             copy: Where the vectors are mirrored; None: they are held here.
+            policy: Says of a tenant which sources may come in.
         """
         self._database = database
         self._clock = clock
         self._embedder = embedder
         self._copy = copy
+        self._policy = policy
         self._shelves = Shelves(resident_bytes=resident_bytes, embedder=embedder)
         # With a mirror only words are held here, as long as it answers.
         self._words = Shelves(resident_bytes=resident_bytes) if copy else self._shelves
@@ -119,9 +107,17 @@ class Librarian:
         Raises:
             InvalidRequest: a text is empty, too long, or not storable; a name is malformed.
             NotFound: there is no such tenant.
+            Refused: an origin is not among the sources of the tenant's policy.
         """
         if len(documents) > MAX_BATCH:
             raise InvalidRequest(f"at most {MAX_BATCH:,} documents are shelved at once")
+        policy = self._policy(tenant)
+        for document in documents:
+            if not policy.admits(document.origin):
+                raise Refused(
+                    f"{document.origin[:200]!r} is not among the sources of this tenant's memory",
+                    "An administrator adds it to `sources` with `dryad memory policy FILE`.",
+                )
         items = self._with_near(tenant, [prepare(document) for document in documents])
         items = self._with_vectors(tenant, items)
         with self._database.transaction() as session:
@@ -160,6 +156,13 @@ class Librarian:
         if self._copy:
             self._copy.follow(tenant)
         return moved
+
+    def count_pending(self, tenant: TenantId) -> int:
+        """Return how many passages have no direction of this model yet."""
+        if self._embedder is None:
+            return 0
+        with self._database.reading() as session:
+            return pending_count(session, tenant, self._embedder.name)
 
     def _with_near(self, tenant: TenantId, items: list[Prepared]) -> list[Prepared]:
         """Find, before any lock, what the ones to be compared are almost the same as."""
@@ -228,7 +231,7 @@ class Librarian:
                 limit=limit,
                 among=Among(category, None if agents is None else frozenset(agents)),
             )
-            return _cited(session, tenant, ranked)
+            return cited(session, tenant, ranked)
 
     def _ranked(
         self,
@@ -262,7 +265,7 @@ class Librarian:
                 .where(PassageRow.tenant == tenant, PassageRow.document == row.id)
                 .order_by(PassageRow.start)
             )
-            return _kept(row, tuple((p.section, p.start, p.text) for p in passages))
+            return kept_of(row, tuple((p.section, p.start, p.text) for p in passages))
 
     def list(
         self,
@@ -279,7 +282,7 @@ class Librarian:
             )
             if category is not None:
                 query = query.where(DocumentRow.category == category)
-            return [_kept(row) for row in session.scalars(query.order_by("id").limit(limit))]
+            return [kept_of(row) for row in session.scalars(query.order_by("id").limit(limit))]
 
     def count(self, tenant: TenantId, *, category: str | None = None) -> int:
         """Return how many documents the tenant has."""
@@ -344,35 +347,3 @@ def _living(session: Session, tenant: TenantId, document: str) -> DocumentRow:
     if row is None or row.tenant != tenant or row.deleted:
         raise NotFound(f"no document {document[:80]!r}")
     return row
-
-
-def _cited(session: Session, tenant: TenantId, ranked: Sequence[Ranked]) -> list[Passage]:
-    """Read what was found; the ledger has the last word on whether it still exists."""
-    rows = session.execute(
-        _CITED, {"tenant": tenant, "numbers": [hit.number for hit in ranked]}
-    ).mappings()
-    found = {row["number"]: row for row in rows}
-    return [
-        Passage(
-            **{name: found[hit.number][name] for name in _CITED_FIELDS},
-            score=hit.score,
-            parts=hit.parts,
-        )
-        for hit in ranked
-        if hit.number in found
-    ]
-
-
-def _kept(row: DocumentRow, passages: tuple[tuple[str, int, str], ...] = ()) -> Kept:
-    return Kept(
-        id=row.id,
-        title=row.title,
-        origin=row.origin,
-        category=row.category,
-        source_type=cast("SourceType", row.source_type),
-        provenance=cast("Provenance", row.provenance),
-        agent=row.agent,
-        details=row.details,
-        created=row.created,
-        passages=passages,
-    )

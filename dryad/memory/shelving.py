@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Table, delete, select, update
+from sqlalchemy import Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -130,6 +130,23 @@ def pending(
         .limit(limit)
     )
     return [(number, f"{title}\n{section}\n{text}") for number, title, section, text in rows]
+
+
+def pending_count(session: Session, tenant: TenantId, embedder: str) -> int:
+    """Return how many passages have no vector of this model."""
+    return (
+        session.scalar(
+            select(func.count())
+            .select_from(PassageRow)
+            .join(DocumentRow, DocumentRow.id == PassageRow.document)
+            .where(
+                PassageRow.tenant == tenant,
+                PassageRow.embedder.is_distinct_from(embedder),
+                DocumentRow.deleted.is_(None),
+            )
+        )
+        or 0
+    )
 
 
 def renumber(

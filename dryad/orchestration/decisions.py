@@ -1,5 +1,6 @@
 """The decisions that were taken, for ever: kept, audited, counted, and measured by what came."""
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -116,6 +117,17 @@ class Decisions:
         with self._database.reading() as session:
             row = session.scalar(select(DecisionRow).where(DecisionRow.task == task))
             return None if row is None else _decision(row)
+
+    def at_work(self, tenant: TenantId) -> Counter[str]:
+        """Return how many running tasks each agent has a seat in."""
+        query = (
+            select(DecisionRow.assessment["seats"])
+            .join(TaskRow, TaskRow.id == DecisionRow.task)
+            .where(DecisionRow.tenant == tenant, TaskRow.status == "running")
+        )
+        with self._database.reading() as session:
+            tasks = session.scalars(query).all()
+        return Counter(agent for seats in tasks for agent in {seat["agent"] for seat in seats})
 
     def get(self, tenant: TenantId, decision_or_task: str) -> dict[str, Any]:
         """Return one decision by its own id or its task's.

@@ -1,11 +1,13 @@
 """How a task ends: with an answer, or with what a person said instead; counted once."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from dryad.execution.agents import Agents
+from dryad.execution.episodes import Usage
 from dryad.foundation.database import Database
 from dryad.orchestration.critic import Checked
 from dryad.orchestration.evidence import Rung
@@ -120,11 +122,21 @@ class Endings:
         denied = {rung.member for rung in ladder if refuted and rung.step == "a person"}
         for found in findings:
             success = found.done.status == "done" and found.seat.member not in denied
-            tokens = found.done.usage.tokens
-            self._agents.finished(task.tenant, found.seat.agent, success=success, tokens=tokens)
+            self._note(task, found.seat.agent, found.done.usage, success=success)
         for rung in ladder:
             if rung.outcome == "accepted":  # the other agent did what this one could not
-                self._agents.finished(task.tenant, rung.agent, success=False, tokens=rung.tokens)
+                used = Usage(tokens=rung.tokens, cost_usd=Decimal(str(rung.cost_usd)))
+                self._note(task, rung.agent, used, success=False)
+
+    def _note(self, task: Task, agent: str, used: Usage, *, success: bool) -> None:
+        self._agents.finished(
+            task.tenant,
+            agent,
+            success=success,
+            tokens=used.tokens,
+            cost_usd=float(used.cost_usd),
+            seconds=used.seconds,
+        )
 
 
 def _result(findings: Sequence[Finding], checked: Checked) -> dict[str, Any]:

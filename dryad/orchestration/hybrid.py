@@ -190,10 +190,11 @@ class HybridOrchestrator:
 
     def _capable(self, task: Task, plan: Plan, stopped: Mapping[str, str]) -> Mapping[str, Choice]:
         best: dict[str, Choice] = {}
+        load = self._decisions.at_work(task.tenant)
         for capability in sorted(plan.capabilities):
             found = [
                 agent
-                for agent in self._agents.discover(task.tenant, [capability])
+                for agent in self._agents.discover(task.tenant, [capability], load=load)
                 if f"agent:{agent.id}" not in stopped
             ]
             if found:

@@ -52,11 +52,13 @@ class Keeper:
             Beat("settle", rounds.settle, 5),
             Beat("reap", rounds.reap, 5),
             Beat("expire", rounds.expire, 5),
+            Beat("halt", rounds.halt, 1),
             Beat("charge", rounds.charge, 15),
             Beat("measure", rounds.measure, 15),
             Beat("rotate", rounds.rotate, 15),
             Beat("mirror", rounds.mirror, 2),
             Beat("embed", rounds.embed, 15),
+            Beat("appraise", rounds.appraise, 3600),
             Beat("purge", rounds.purge, 300),
         ]
         self._stopping = threading.Event()

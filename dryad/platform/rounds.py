@@ -12,6 +12,7 @@ from dryad.bootstrap import Services
 from dryad.foundation import logs
 from dryad.foundation.errors import NotFound, Unavailable
 from dryad.foundation.ids import RunId
+from dryad.foundation.stops import GLOBAL, Stop
 from dryad.operations.health import Finding
 from dryad.orchestration.review.questions import Case
 from dryad.orchestration.review.verdicts import WAKE_APPROVER
@@ -27,6 +28,9 @@ nobody reported. On a busy machine a process takes a minute to import everything
 
 FORMLESS_AFTER = timedelta(seconds=60)
 """A suspended run without a form for so long has lost it: its process died in between."""
+
+STOPS_WITHIN = timedelta(seconds=2)
+"""How long a stopped run has to end itself before its process is ended."""
 
 SETTLED_KEPT = timedelta(days=1)
 """How long it can be looked up what a step reserved; the accounts know for ever."""
@@ -80,13 +84,35 @@ class Rounds:
         now = self.services.clock()
         for task in self.services.tasks.ended_of(live):
             assert task.run is not None
-            if task.status == "cancelled":
+            halted = task.status == "refused" and not self.services.journal.is_carried(task.run)
+            if task.status == "cancelled" or halted:
                 self._halt(task.run, live[task.run], now - live[task.run].since)
+
+    def halt(self) -> None:
+        """End the tasks of runs that a stop covers and that did not end themselves.
+
+        A step that is stopped ends its run within a second; this is for a process that hangs.
+        """
+        late = self.services.clock() - STOPS_WITHIN
+        stops = [stop for stop in self.services.stops.list() if stop.set_at <= late]
+        if not stops:
+            return
+        for task in self.services.tasks.carried():
+            covered = next((stop for stop in stops if _covers(stop, task)), None)
+            if task.status == "running" and covered is not None:
+                self._end(task, "refused", f"stopped ({covered.scope}): {covered.reason}")
 
     def expire(self) -> None:
         """Close the questions nobody answered in time."""
         for case in self.services.cases.expire():
             log.info("question_expired", case=case.id, task=case.task)
+
+    def appraise(self) -> None:
+        """Raise an alarm about reviewers who say yes faster than anybody reads."""
+        for one in self.services.reviews.quality(None):
+            if one.rubber_stamp:
+                seconds = one.median_seconds
+                log.warning("rubber_stamp_alarm", reviewer=one.reviewer, median_seconds=seconds)
 
     def charge(self) -> None:
         """Charge in full what steps reserved that never came back."""
@@ -103,8 +129,10 @@ class Rounds:
                 log.warning("not_woken", case=case.id, reason=reason.message)
 
     def purge(self) -> None:
-        """Forget short-term memory that has expired, and calls of tools older than the history."""
+        """Forget what has expired or outlived its retention: values, documents, calls of tools."""
         self.services.archivist.purge()
+        for tenant in self.services.tenants.list():
+            self.services.erasure.expire(tenant.id)
         self.services.tool_history.settle(kept=self.services.settings.history_retention)
 
     def mirror(self) -> None:
@@ -229,6 +257,13 @@ class Rounds:
 
     def _sandbox(self) -> Finding:
         return Finding("healthy", self.services.sandbox.name)
+
+
+def _covers(stop: Stop, task: Task) -> bool:
+    """Whether a stop covers the whole run of a task; one of an agent or tool covers its steps."""
+    if stop.tenant not in {None, task.tenant}:
+        return False
+    return stop.scope in {GLOBAL, f"tenant:{task.tenant}", f"run:{task.run}"}
 
 
 def clear_away(services: Services, task: Task, reason: str) -> None:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import Installation
-from tests.e2e.test_road import run_state, submit
+from tests.e2e.road import SLEEP, SLEEPER, asleep, provide_sleeper, run_state, submit
 from tests.servers import wait_for
 
 
@@ -26,13 +28,35 @@ def test_a_stopped_agent_does_nothing_until_it_is_lifted(installation: Installat
     assert switch(installation, action="stop", scope=scope, reason="under review")["name"] == (
         "Completed"
     )
-    refused = installation.until(
-        submit(installation, "Calculate 2 * 3.", agent="analyst"), "refused"
-    )
-    assert "under review" in refused["reason"]
+    with installation.api() as api:
+        refused = api.post("/api/v1/tasks", json={"text": "Calculate 2 * 3.", "agent": "analyst"})
+    assert refused.status_code == 403
+    assert "under review" in refused.text
     assert switch(installation, action="lift", scope=scope, reason="fine")["name"] == "Refused"
     assert [stop["scope"] for stop in installation.json("stop", "--list")] == [scope]
     lifted = switch(installation, action="lift", scope=scope, reason="fine", confirm=scope)
     assert lifted["name"] == "Completed"
     done = installation.until(submit(installation, "Calculate 2 * 3.", agent="analyst"), "done")
     assert "6" in done["result"]["answer"]
+
+
+@pytest.mark.parametrize("scope", ["global", "tenant:default", "agent:sleeper", "run:{run}"])
+def test_what_is_under_way_ends_with_its_sandbox_and_nothing_new_begins(
+    installation: Installation, scope: str
+):
+    sleeper = provide_sleeper(installation)
+    task = submit(installation, SLEEP, agent=SLEEPER)
+    wait_for("the program", lambda: len(asleep(sleeper)) == 1, seconds=60)
+    run = str(installation.task(task)["run"])
+    scope = scope.format(run=run)
+    installation.dryad("stop", scope, "--reason", "enough")
+    wait_for("the program's end", lambda: not asleep(sleeper), seconds=20)
+    wait_for("its process's end", lambda: not installation.carriers(run), seconds=20)
+    refused = installation.until(task, "refused")
+    assert f"stopped ({scope}): enough" in refused["reason"]
+    if not scope.startswith("run:"):
+        with installation.api() as api:
+            body = {"text": SLEEP, "agent": SLEEPER}
+            assert api.post("/api/v1/tasks", json=body).status_code == 403
+    installation.dryad("lift", scope, "--reason", "fine", "--confirm", scope)
+    assert scope not in [stop["scope"] for stop in installation.json("stop", "--list")]

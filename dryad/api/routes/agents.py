@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from dryad.api.auth import Admin, TaskReader
-from dryad.api.shapes import Incoming, Line, Name, Outgoing, Page, Prose, Ref
+from dryad.api.shapes import Incoming, Limit, Line, Name, Outgoing, Page, Prose, Ref
 from dryad.execution.agents import AgentSpec, AgentStatus
 
 router = APIRouter(prefix="/agents", tags=["agents"])
@@ -59,6 +59,10 @@ class AgentOut(Outgoing):
     runs: int
     successes: int
     tokens: int
+    cost_usd: float
+    seconds: float
+    mean_cost_usd: float
+    mean_seconds: float
     created: datetime | None
 
 
@@ -66,6 +70,28 @@ class AgentOut(Outgoing):
 def list_agents(access: TaskReader) -> Page[AgentOut]:
     """List the tenant's agents."""
     found = access.edge.services.agents.list(access.tenant)
+    return Page[AgentOut](items=[AgentOut.model_validate(agent) for agent in found])
+
+
+@router.get("/discovery")
+def discover(
+    access: TaskReader,
+    capability: Annotated[list[Name], Query(max_length=20, description="Each is required")],
+    optional: Annotated[list[Name] | None, Query(max_length=20)] = None,
+    limit: Limit = 20,
+) -> Page[AgentOut]:
+    """Find the active agents that can do all of it, best first.
+
+    By proficiency, measured success, what a task costs with them, and what they have under way.
+    """
+    services = access.edge.services
+    found = services.agents.discover(
+        access.tenant,
+        capability,
+        optional=optional or (),
+        load=services.decisions.at_work(access.tenant),
+        limit=limit,
+    )
     return Page[AgentOut](items=[AgentOut.model_validate(agent) for agent in found])
 
 

@@ -12,9 +12,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
 
 from dryad.api.auth import Access, Reviewer
-from dryad.api.shapes import Incoming, JsonObject, Limit, Outgoing, Page, Prose
+from dryad.api.shapes import ClaimIn, JsonObject, Limit, Outgoing, Page, Prose, claim_of
 from dryad.foundation.errors import DryadError
-from dryad.orchestration.review.reviewers import Claim, Proof
+from dryad.orchestration.review.reviewers import Proof
 from dryad.orchestration.review.verdicts import Word
 
 router = APIRouter(prefix="/consultations", tags=["consultations"])
@@ -69,15 +69,6 @@ class CaseOut(Outgoing):
     verdict: VerdictOut | None
     plan: list[dict[str, Any]] | None = Field(
         description="The steps it is about, as they stand now; editable as a whole"
-    )
-
-
-class ClaimIn(Incoming):
-    """Who a reviewer is; in single-user mode nobody is asked."""
-
-    approver: str = Field(default="", max_length=64, description="Your id as a reviewer")
-    code: str = Field(
-        default="", max_length=64, description="A new one-time code, or this answer's decision code"
     )
 
 
@@ -148,7 +139,7 @@ def answer(case_id: CaseId, body: AnswerIn, access: Reviewer, later: BackgroundT
         reason=body.reason,
         reply=body.reply,
         edited_arguments=body.edited_arguments,
-        by=_claim(body, access),
+        by=claim_of(body, access),
     )
     if case.verdict is not None:
         later.add_task(access.edge.wake, case)
@@ -158,12 +149,8 @@ def answer(case_id: CaseId, body: AnswerIn, access: Reviewer, later: BackgroundT
 @router.post("/{case_id}/codes")
 def codes(case_id: CaseId, body: ClaimIn, access: Reviewer) -> CodesOut:
     """Return the decision codes of a question for its form; a one-time code proves who asks."""
-    found = access.edge.services.cases.codes(access.tenant, case_id, _claim(body, access))
+    found = access.edge.services.cases.codes(access.tenant, case_id, claim_of(body, access))
     return CodesOut(case=case_id, approver=body.approver, codes=found)
-
-
-def _claim(body: ClaimIn, access: Access) -> Claim:
-    return Claim(body.approver.strip(), body.code.strip(), access.actor)
 
 
 def _open(access: Access, limit: int, *, everywhere: bool) -> list[CaseOut]:

@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from dryad.api.auth import Access, Admin, TaskReader
-from dryad.api.shapes import Incoming, Line, Outgoing, Page
+from dryad.api.auth import Access, Admin, Reviewer, TaskReader
+from dryad.api.shapes import ClaimIn, Incoming, Line, Outgoing, Page, claim_of
 from dryad.foundation.stops import GLOBAL
 
 router = APIRouter(prefix="/stops", tags=["stops"])
@@ -24,6 +24,28 @@ class Switch(Incoming):
         description="global (operators only), tenant:<id>, agent:<id>, tool:<name> or run:<id>"
     )
     reason: Line
+
+
+class LiftIn(Switch, ClaimIn):
+    """What goes on, why, and who says so."""
+
+    confirm: str = Field(
+        default="", max_length=200, description="The scope again; wanted in single-user mode"
+    )
+
+
+class LiftCodeIn(ClaimIn):
+    """What is to go on, and who will say so in the form."""
+
+    scope: Line
+
+
+class LiftCodeOut(Outgoing):
+    """By which code one reviewer may lift one stop in a form."""
+
+    scope: str
+    approver: str
+    code: str
 
 
 class StopOut(Outgoing):
@@ -60,13 +82,24 @@ def stop(body: Switch, access: Admin) -> StopOut:
 
 
 @router.post("/lift")
-def lift(body: Switch, access: Admin) -> StopOut:
-    """Let what the scope names go on."""
+def lift(body: LiftIn, access: Admin) -> StopOut:
+    """Let what the scope names go on; once reviewers are enrolled, a second person has to."""
     _require_right(access, body.scope)
-    lifted = access.edge.services.stops.lift(
-        access.tenant, body.scope, reason=body.reason, by=access.actor
+    lifted = access.edge.services.lifting.lift(
+        access.tenant,
+        body.scope,
+        reason=body.reason,
+        claim=claim_of(body, access),
+        typed=body.confirm,
     )
     return StopOut.model_validate(lifted)
+
+
+@router.post("/lift/code")
+def code(body: LiftCodeIn, access: Reviewer) -> LiftCodeOut:
+    """Return the code by which a reviewer may lift a stop in the form of the Prefect UI."""
+    made = access.edge.services.lifting.code(access.tenant, body.scope, claim_of(body, access))
+    return LiftCodeOut(scope=body.scope, approver=body.approver, code=made)
 
 
 def _require_right(access: Access, scope: str) -> None:

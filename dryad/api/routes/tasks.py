@@ -156,9 +156,11 @@ def submit(
     """
     if idempotency_key and body.idempotency_key not in {"", idempotency_key}:
         raise InvalidRequest("the header and the body name different idempotency keys")
+    tenant = access.tenant_or(body.tenant)
+    access.edge.services.stops.check(tenant, agent=body.agent or None)
     task = access.edge.services.tasks.submit(
         Request(
-            tenant=access.tenant_or(body.tenant),
+            tenant=tenant,
             text=body.text,
             context=body.context,
             agent=body.agent,

@@ -75,10 +75,14 @@ class Pool:
         await self._top_up()
 
     async def close(self) -> None:
-        """End the guests that wait."""
-        if self._filling is not None:
-            self._filling.cancel()
-            await asyncio.gather(self._filling, return_exceptions=True)
+        """End the guests that wait, from whichever loop; one that is just starting sees our end."""
+        if self._filling is not None and not self._filling.done():
+            filler = self._filling.get_loop()
+            if filler is asyncio.get_running_loop():
+                self._filling.cancel()
+                await asyncio.gather(self._filling, return_exceptions=True)
+            elif not filler.is_closed():
+                filler.call_soon_threadsafe(self._filling.cancel)
         while self._waiting:
             await self._waiting.popleft().close()
 

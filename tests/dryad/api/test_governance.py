@@ -46,6 +46,9 @@ def test_a_stop_holds_for_its_tenant_and_only_operators_stop_everybody(
     assert acme.post("/api/v1/stops", json=agent).status_code == 201
     assert globex.get("/api/v1/stops").json()["items"] == []
     is_problem(globex.post("/api/v1/stops/lift", json=agent), 404, "not_found")
+    looping = {"text": "Think.", "agent": "analyst"}
+    is_problem(acme.post("/api/v1/tasks", json=looping), 403, "refused")
+    assert globex.post("/api/v1/tasks", json=looping).status_code in {201, 404}
     everybody = {"scope": "global", "reason": "maintenance"}
     is_problem(acme.post("/api/v1/stops", json=everybody), 403, "refused")
     assert operator.post("/api/v1/stops", json=everybody).status_code == 201
@@ -54,7 +57,11 @@ def test_a_stop_holds_for_its_tenant_and_only_operators_stop_everybody(
         "agent:analyst",
     ]
     is_problem(acme.post("/api/v1/stops/lift", json=everybody), 403, "refused")
-    assert acme.post("/api/v1/stops/lift", json=agent).json()["lifted_by"].startswith("key:")
+    is_problem(acme.post("/api/v1/stops/lift", json=agent), 403, "refused")  # not typed again
+    typed = agent | {"confirm": "agent:analyst"}
+    lifted = acme.post("/api/v1/stops/lift", json=typed).json()
+    assert lifted["lifted_by"].startswith("key:")
+    assert lifted["lifted_by"].endswith("(unverified)")
 
 
 def test_the_record_is_exported_and_verified(acme: httpx.Client, globex: httpx.Client):

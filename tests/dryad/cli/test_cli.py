@@ -313,6 +313,9 @@ def test_a_kill_switch_is_set_and_lifted(dryad: Dryad, installation: House):
     assert "dryad lift" in dryad("stop", "tool:webhook", "--reason", "wrong receiver").stderr
     assert [one.scope for one in installation.services.stops.list()] == ["tool:webhook"]
     assert "wrong receiver" in dryad("stop", "--list").stdout
-    assert dryad("lift", "tool:webhook", "--reason", "mended").returncode == 0
+    mended = ("lift", "tool:webhook", "--reason", "mended")
+    fails(dryad(*mended), 1, "type its scope again")
+    fails(dryad("lift", "tool:webhook"), 2, "--reason")
+    assert dryad(*mended, "--confirm", "tool:webhook").returncode == 0
     assert installation.services.stops.list() == []
     fails(dryad("lift", "nonsense", "--reason", "a"), 2, "no scope")

@@ -100,7 +100,11 @@ async def run_here(code: str, files: Mapping[str, bytes], /) -> Ran:
             sys.executable, "-I", "-c", code,
             cwd=place, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        out, err = await process.communicate()
+        try:
+            out, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
         found = {path.name: path.read_bytes() for path in Path(place).iterdir()}
     made = {name: content for name, content in found.items() if content != files.get(name)}
     return Ran(process.returncode or 0, out.decode(), err.decode(), made)
@@ -112,6 +116,7 @@ class Policy:
 
     approval_tier: Tier = "external"
     version: int = 0
+    untrusted_needs: str = "approval"
 
     def judge(self, act: Act) -> Requirement:
         return PolicyDocument(approval_tier=self.approval_tier).judge(act)

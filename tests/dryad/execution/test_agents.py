@@ -3,10 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dryad.execution.agents import Agents, AgentSpec, reliability
+from dryad.execution.agents import Agents, AgentSpec, rank, reliability
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import TenantRow
 from dryad.foundation.errors import Conflict, InvalidRequest, LimitExceeded, NotFound
@@ -123,3 +126,71 @@ def test_a_tenant_has_room_for_so_many(database: Database, agents: Agents):
 def test_reliability_rises_with_success_and_with_evidence():
     assert reliability(0, 5) < reliability(0, 0) < reliability(1, 1) < reliability(100, 100) < 1
     assert reliability(80, 100) > reliability(8, 10) > reliability(4, 10)
+
+
+def test_who_is_busy_or_dear_comes_later(agents: Agents):
+    for name in ("busy", "dear", "plain"):
+        agents.register(ACME, replace(ADA, id=name))
+        for _ in range(4):
+            cost = 0.5 if name == "dear" else 0.01
+            agents.finished(ACME, name, success=True, tokens=10, cost_usd=cost, seconds=2)
+    found = agents.discover(ACME, ["compute"], load={"busy": 9})
+    assert [agent.id for agent in found] == ["plain", "dear", "busy"]
+    assert ids(agents, "compute") == ["busy", "plain", "dear"]
+    dear = agents.get(ACME, "dear")
+    assert (dear.mean_cost_usd, dear.mean_seconds) == (0.5, 2)
+
+
+def test_what_is_welcome_beside_decides_among_equals_and_excludes_nobody(agents: Agents):
+    for name, more in (("a", {}), ("b", {"write": 0.4}), ("c", {"write": 0.9})):
+        capabilities = {"compute": 0.9, **more}
+        agents.register(ACME, replace(ADA, id=name, capabilities=capabilities))
+    found = agents.discover(ACME, ["compute"], optional=["write", "fly"])
+    assert [agent.id for agent in found] == ["c", "b", "a"]
+
+
+PARTS = {
+    "proficiency": st.floats(0.01, 1),
+    "successes": st.integers(0, 500),
+    "failures": st.integers(0, 500),
+    "cost_usd": st.floats(0, 100),
+    "load": st.integers(0, 100),
+    "bonus": st.floats(0, 1),
+}
+
+
+def ranked(parts: dict[str, Any]) -> float:
+    runs = parts["successes"] + parts["failures"]
+    rest = {name: value for name, value in parts.items() if name not in {"failures", "proficiency"}}
+    return rank(parts["proficiency"], runs=runs, **rest)
+
+
+@given(st.fixed_dictionaries(PARTS), st.integers(1, 9))
+def test_rank_never_saturates(parts: dict[str, Any], more: int):
+    here = ranked(parts)
+    assert 0 <= here < 1
+    better = {
+        "proficiency": parts["proficiency"] * 1.01,
+        "failures": parts["failures"] - 1,
+        "cost_usd": parts["cost_usd"] * 0.9 - 0.01,
+        "load": parts["load"] - more,
+        "bonus": parts["bonus"] * 1.1 + 0.01,
+    }
+    runs = parts["successes"] + parts["failures"]
+    for name, value in better.items():
+        if value < 0 or (name == "cost_usd" and not runs) or (name == "failures" and runs == 1):
+            continue
+        if name == "failures" and parts["cost_usd"]:
+            continue  # the same cost over fewer tasks makes each of them dearer
+        assert ranked(parts | {name: value}) > here, name
+
+
+def test_a_thousand_agents_are_no_hardship(agents: Agents):
+    """How long it takes is measured by `benchmarks/discovery.py`; here, that it is right."""
+    many = [
+        replace(ADA, id=f"a{n:03}", capabilities={"compute": (n % 97 + 1) / 100})
+        for n in range(1000)
+    ]
+    agents.provision(ACME, many)
+    found = agents.discover(ACME, ["compute"], limit=3)
+    assert [agent.id for agent in found] == ["a096", "a193", "a290"]

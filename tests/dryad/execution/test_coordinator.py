@@ -6,6 +6,7 @@ import pytest
 
 from dryad.execution.coordinator import Asker, Coordinator, MemoryKind
 from dryad.execution.memories import Document
+from dryad.execution.memory_policy import MemoryPolicy, Rule
 from dryad.foundation.clock import utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import TenantRow
@@ -15,6 +16,9 @@ from dryad.memory.archivist import Archivist
 from dryad.memory.librarian import Librarian
 
 ACME, GLOBEX = TenantId("acme"), TenantId("globex")
+TIDY = MemoryPolicy(rules=(Rule(owners=("self",), rights=("delete",)),))
+"""Agents may delete what is their own."""
+
 SCOUT, OTHER = Asker(ACME, "scout"), Asker(ACME, "other")
 
 
@@ -33,7 +37,7 @@ def librarian(database: Database) -> Librarian:
 
 @pytest.fixture
 def coordinator(archivist: Archivist, librarian: Librarian) -> Coordinator:
-    return Coordinator(archivist, librarian)
+    return Coordinator(archivist, librarian, policy=lambda _tenant: TIDY)
 
 
 @pytest.mark.parametrize(
@@ -165,3 +169,39 @@ def test_a_keeper_that_is_down_is_said_to_be_down(tmp_path: Any):
         with pytest.raises(Unavailable):
             attempt()
     broken.close()
+
+
+def test_nothing_is_deleted_unless_a_rule_says_so(archivist: Archivist, librarian: Librarian):
+    plain = Coordinator(archivist, librarian)
+    stored = plain.store(SCOUT, "working", "The lamp is green.", key="lamp")
+    assert stored.id is not None
+    for kind, reference in (("short_term", "lamp"), ("long_term", stored.id)):
+        with pytest.raises(Refused, match="may not delete"):
+            plain.delete(SCOUT, kind, reference)
+        assert plain.retrieve(SCOUT, kind, reference).value == "The lamp is green."
+    plain.archive(SCOUT, "lamp")  # moving is no deletion
+
+
+def test_a_rule_lets_exactly_those_do_exactly_that(archivist: Archivist, librarian: Librarian):
+    rules = (
+        Rule(agents=("other",), owners=("scout",), rights=("read",)),
+        Rule(agents=("scout",), owners=("tenant",), rights=("write", "delete")),
+    )
+    coordinator = Coordinator(
+        archivist,
+        librarian,
+        policy=lambda tenant: MemoryPolicy(rules=rules) if tenant == ACME else MemoryPolicy(),
+    )
+    coordinator.store(SCOUT, "short_term", "mine", key="k")
+    reading = Asker(ACME, "other", owner="scout")
+    assert coordinator.retrieve(reading, "short_term", "k").value == "mine"
+    for forbidden in (reading, Asker(ACME, "third", owner="scout")):
+        with pytest.raises(Refused):
+            coordinator.store(forbidden, "short_term", "theirs", key="k")
+    shared = coordinator.store(Asker(ACME, "scout", owner=""), "long_term", "For all of us.")
+    assert shared.id is not None
+    with pytest.raises(Refused):
+        coordinator.delete(OTHER, "long_term", shared.id)
+    coordinator.delete(SCOUT, "long_term", shared.id)
+    with pytest.raises(Refused):
+        coordinator.store(Asker(GLOBEX, "scout", owner=""), "long_term", "Not here.")

@@ -13,7 +13,7 @@ from dryad.foundation.database.models import Base, GrantRow, TenantRow, ToolRow
 from dryad.foundation.ids import TenantId
 from dryad.foundation.tools import ToolSpec
 from tests.dryad.execution.conftest import ACME, Desk, done_by, episode, talking_to
-from tests.web import Server, reply, scripted, serve
+from tests.web import Received, Server, reply, scripted, serve
 
 GLOBEX = TenantId("globex")
 SECRET = "planted-0123456789"
@@ -90,6 +90,27 @@ async def test_a_model_that_calls_it_all_the_same_is_refused(desk: Desk, reason:
     offered = [tool["function"]["name"] for tool in provider.received[0].body["tools"]]
     assert "ping" not in offered
     assert {call.outcome for call in desk.history.executions(ACME, tool="ping")} <= {"refused"}
+
+
+@pytest.mark.parametrize("reason", REASONS[1:6], ids=lambda reason: reason.__name__)
+async def test_what_is_taken_away_while_the_model_thinks_is_refused(desk: Desk, reason: Any):
+    answer = scripted([("ping", {})], "I tried.")
+
+    def meanwhile(handler: Any, received: Received, number: int) -> None:
+        if number == 1:
+            reason(desk)
+        answer(handler, received, number)
+
+    with serve(lambda handler, *_: reply(handler, 200, {})) as server:
+        registered(desk, server)
+        desk.tools.grant(ACME, "messenger", "ping")
+        with serve(meanwhile) as provider:
+            done = await done_by(desk, talking_to(provider.url), episode("Ping.", "messenger"))
+    assert done.output == "I tried."
+    assert server.received == []
+    offered = [tool["function"]["name"] for tool in provider.received[0].body["tools"]]
+    assert "ping" in offered
+    assert [call.outcome for call in desk.history.executions(ACME, tool="ping")] == ["refused"]
 
 
 async def test_a_role_is_granted_what_each_of_its_agents_may_call(desk: Desk):

@@ -42,6 +42,7 @@ class Policy:
 
     approval_tier: Tier = "external"
     version: int = 0
+    untrusted_needs: str = "approval"
 
     def judge(self, act: Act) -> Requirement:
         return PolicyDocument(approval_tier=self.approval_tier).judge(act)
@@ -292,6 +293,7 @@ class Versioned:
 
     document: PolicyDocument
     version: int = 4
+    untrusted_needs: str = "approval"
 
     def judge(self, act: Act) -> Requirement:
         return self.document.judge(act)

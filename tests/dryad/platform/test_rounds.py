@@ -19,7 +19,7 @@ from dryad.foundation.journal import Lease
 from dryad.foundation.provision import provision
 from dryad.orchestration.review.questions import Question
 from dryad.orchestration.tasks import Request, Task
-from dryad.platform.rounds import BEGINS_WITHIN, Rounds
+from dryad.platform.rounds import BEGINS_WITHIN, STOPS_WITHIN, Rounds
 from dryad.runs import Runs
 from tests import servers
 from tests.servers import PrefectServer
@@ -158,6 +158,34 @@ def test_the_run_of_a_task_that_is_done_is_left_to_publish_its_report(house: Hou
     house.rounds.settle()
     assert house.services.journal.holds(lease)
     assert house.state(task) == "RUNNING"
+
+
+@pytest.mark.parametrize("scope", ["global", "tenant:default", "run:{run}"])
+def test_a_run_that_hangs_although_it_is_stopped_is_ended(house: House, scope: str):
+    task, waiting = house.carried("RUNNING"), house.carried("PAUSED")
+    house.services.tasks.set_status(waiting.id, "waiting")
+    lease = house.begun(task)
+    scope = scope.format(run=task.run)
+    house.services.stops.set(TENANT, scope, reason="it went mad", by="key:1")
+    house.rounds.halt()
+    assert house.status(task) == "running"  # it may still end itself
+    house.later = STOPS_WITHIN + timedelta(seconds=1)
+    house.rounds.halt()
+    ended = house.services.tasks.find(task.id)
+    assert (ended.status, ended.reason) == ("refused", f"stopped ({scope}): it went mad")
+    assert not house.services.journal.holds(lease)
+    assert house.status(waiting) == "waiting"  # it does nothing; when it wakes it is refused
+    house.rounds.settle()
+    assert house.state(task) == "CANCELLING"
+
+
+@pytest.mark.parametrize("scope", ["agent:analyst", "tool:notify", "run:other"])
+def test_a_stop_that_covers_no_whole_run_ends_none(house: House, scope: str):
+    task = house.carried("RUNNING")
+    house.services.stops.set(TENANT, scope, reason="x", by="key:1")
+    house.later = STOPS_WITHIN + timedelta(seconds=1)
+    house.rounds.halt()
+    assert house.status(task) == "running"
 
 
 def test_a_mirror_that_is_away_is_no_health_and_heals(

@@ -27,10 +27,12 @@ from dryad.foundation.database.models.foundation import (
 from dryad.foundation.database.models.memory import (
     BandRow,
     DocumentRow,
+    MemoryPolicyRow,
     MirrorRow,
     OutboxRow,
     PassageRow,
     RecentRow,
+    RelationRow,
     ShelfRow,
 )
 from dryad.foundation.database.models.orchestration import (
@@ -65,11 +67,13 @@ __all__ = [
     "HealthRow",
     "InstallationRow",
     "LeaseRow",
+    "MemoryPolicyRow",
     "MirrorRow",
     "OutboxRow",
     "PassageRow",
     "PolicyRow",
     "RecentRow",
+    "RelationRow",
     "ReservationRow",
     "ReviewerRow",
     "ShelfRow",

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     ForeignKey,
     Index,
     String,
@@ -145,3 +146,37 @@ class BandRow(Base):
     document: Mapped[str] = mapped_column(
         String(64), ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True, index=True
     )
+
+
+class MemoryPolicyRow(Base):
+    """One version of a tenant's policy for memory; the highest version is in force."""
+
+    __tablename__ = "memory_policies"
+
+    tenant: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    document: Mapped[dict[str, Any]]
+    author: Mapped[str]
+    created: Mapped[datetime]
+
+
+class RelationRow(Base):
+    """How one document stands to another; it goes with either."""
+
+    __tablename__ = "relations"
+    __table_args__ = (
+        one_of("kind", "references", "contradicts", "supports", "follows", "related"),
+        CheckConstraint("source <> target", name="not_itself"),
+        CheckConstraint("confidence >= 0 AND confidence <= 1", name="confidence"),
+    )
+
+    source: Mapped[str] = mapped_column(
+        String(64), ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True
+    )
+    target: Mapped[str] = mapped_column(
+        String(64), ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    confidence: Mapped[float]
+    created: Mapped[datetime]

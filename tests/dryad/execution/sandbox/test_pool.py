@@ -94,3 +94,13 @@ async def test_what_a_rung_does_not_guarantee_is_refused_here_too(sandbox: Sandb
 
     with pytest.raises(Refused, match="does not guarantee memory"):
         await Pool(Lesser()).run(SandboxRequest(code="pass", needs=frozenset({"memory"})))
+
+
+def test_a_pool_serves_one_loop_after_another_and_is_closed_in_a_third(sandbox: Sandbox):
+    assert isinstance(sandbox, BubblewrapSandbox | NamespaceSandbox)
+    before, pool = guests(), Pool(sandbox)
+    for _ in range(3):
+        ran = asyncio.run(pool.run(SandboxRequest(code="print('there')")))
+        assert ran.stdout == "there\n"
+    asyncio.run(pool.close())
+    assert guests() == before
