@@ -46,7 +46,7 @@ from tasks.orchestration import (
     supersede,
 )
 
-CONTRACT = 6
+CONTRACT = 7
 """Raised whenever the order, the keys or the stored types of the steps below change: a run that
 waited under another number ends Superseded instead of reading its journal wrongly."""
 
