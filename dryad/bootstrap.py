@@ -43,6 +43,7 @@ from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
 from dryad.orchestration.review.lifting import Lifting
 from dryad.orchestration.review.plans import EditedPlans
+from dryad.orchestration.review.quality import Reviews
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
 from dryad.orchestration.task_force import TaskForces
@@ -62,6 +63,7 @@ class Services(MemoryServices):
         answers: StoredAnswers,
         component: str,
         clock: Clock = utc_now,
+        model_keys: Callable[[str], str | None] = lambda _provider: None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -70,9 +72,11 @@ class Services(MemoryServices):
             answers: Where answers given in forms lie.
             component: Name of this process in the logs: api, keeper, run, cli.
             clock: Tells the time.
+            model_keys: Knows the keys of model providers that the settings do not name.
         """
         super().__init__(settings, component=component, clock=clock)
         self._answers = answers
+        self._model_keys = model_keys
 
     # -- level 1, and what memory is reached with
 
@@ -84,18 +88,22 @@ class Services(MemoryServices):
     @cached_property
     def models(self) -> Models:
         """The language models agents think with."""
-        return adapters.models(self.settings)
+        return adapters.models(self.settings, self._model_keys)
 
     @cached_property
     def sandbox(self) -> Sandbox:
-        """Where code of agents runs: the rung chosen when the installation started."""
-        recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
-        chosen = ladder.choose(cast("adapters.Rung", recorded))
+        """Where code of agents runs, with processes that wait for it."""
+        chosen = self.bare_sandbox()
         if not isinstance(chosen, BubblewrapSandbox | NamespaceSandbox):
             return chosen
         pool = Pool(chosen)
         self._closing.append(lambda: _in_a_loop(pool.close))
         return pool
+
+    def bare_sandbox(self) -> Sandbox:
+        """Return the rung chosen when the installation started."""
+        recorded = self.installation.adapters().get("sandbox", self.settings.sandbox)
+        return ladder.choose(cast("adapters.Rung", recorded))
 
     @cached_property
     def outside(self) -> Outside:
@@ -181,6 +189,11 @@ class Services(MemoryServices):
             self.database, self.audit, secret=self.secrets.review_secret, patience=waits,
             clock=self.clock,
         )  # fmt: skip
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """How people review."""
+        return Reviews(self.database, self.clock)
 
     @cached_property
     def endings(self) -> Endings:

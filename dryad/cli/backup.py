@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dryad.cli.backup_restore import restore
 from dryad.cli.local import services
 from dryad.cli.output import (
     Json,
@@ -155,6 +156,33 @@ def export_keys(
     print_text(recovery)
     say(f"{file} holds the keys; the line above opens it and is shown only now")
     say("keep the two apart from each other and from the backup sets")
+
+
+@app.command()
+def drill(wanted: SetName = "newest", *, as_json: Json = False) -> None:
+    """Make a scratch installation from a set, start and validate it, and measure.
+
+    Nothing of this installation is touched; exit 1 when RTO or RPO was missed.
+    """
+    from dryad.platform.drill import drill as drilled  # noqa: PLC0415 - heavy: not for help
+
+    with services() as opened:
+        found = drilled(opened.settings, wanted)
+    print_fields(
+        {
+            "set": found.set_id,
+            **{f"{name}_seconds": seconds for name, seconds in found.steps.items()},
+            "rto_seconds": round(found.rto.total_seconds(), 1),
+            "rpo_seconds": round(found.rpo.total_seconds(), 1),
+            "missed": found.missed,
+        },
+        as_json=as_json,
+    )
+    if found.missed:
+        raise typer.Exit(1)
+
+
+app.command()(restore)
 
 
 def _row(one: "Listed") -> dict[str, Any]:

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tools": ("tools", "What agents may call, and who was granted what."),
     "memory": ("memory", "What agents can find and cite."),
     "sandbox": ("sandbox", "Run code where it can do no harm."),
+    "validate": ("validate", "Prove that each level does what it is for."),
     "backup": ("backup", "Keep sets of everything, and restore from them."),
     "policies": ("policies", "When a person must be asked."),
     "budget": ("budgets", "What may be used, and was used."),

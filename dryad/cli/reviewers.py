@@ -11,6 +11,7 @@ from dryad.cli.local import services
 from dryad.cli.output import (
     Json,
     ListGroup,
+    Tenant,
     group,
     print_fields,
     print_json,
@@ -23,6 +24,8 @@ app = group("Who may answer questions.", ListGroup)
 
 _COLUMNS = ("id", "name", "roles", "tenants", "keys", "status", "failures", "created")
 
+_QUALITY = ("reviewer", "decisions", "approval_rate", "override_rate", "median_seconds")
+
 
 @app.command("list")
 def list_reviewers(*, as_json: Json = False) -> None:
@@ -33,6 +36,22 @@ def list_reviewers(*, as_json: Json = False) -> None:
     print_rows(found, _COLUMNS, as_json=as_json)
     if single:
         say("single-user mode: who answers is unverified; `dryad reviewers add` ends that for good")
+
+
+@app.command()
+def quality(
+    *,
+    days: Annotated[int, typer.Option(min=1, help="How far back is looked.")] = 30,
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Show how long reviewers took, how often they said yes, and who only stamps."""
+    with api(tenant) as client:
+        found = client.items("api/v1/reviewers/quality", days=days)
+    print_rows(found, _QUALITY, as_json=as_json)
+    for one in found:
+        if one["rubber_stamp"]:
+            say(f"{one['reviewer']} says yes faster than a question can be read")
 
 
 @app.command()

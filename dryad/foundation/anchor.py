@@ -3,7 +3,7 @@
 import fcntl
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,29 @@ class Anchor:
         """
         with self._locked():
             self._write(tenant, head)
+
+    def heads(self) -> dict[str, Head]:
+        """Return every head by its tenant.
+
+        Raises:
+            Corrupt: one is damaged or cannot be read.
+        """
+        tenants = [path.stem for path in self._directory.glob("[!.]*.json")]
+        found = {tenant: self.read(tenant) for tenant in sorted(tenants)}
+        return {tenant: head for tenant, head in found.items() if head is not None}
+
+    def reset(self, heads: Mapping[str, Head]) -> None:
+        """Remember these heads and no others; doing so again finishes what was interrupted.
+
+        Raises:
+            OSError: the directory cannot be written.
+        """
+        with self._locked():
+            for tenant, head in heads.items():
+                self._write(tenant, head)
+            for path in self._directory.glob("[!.]*.json"):
+                if path.stem not in heads:
+                    path.unlink()
 
     def _file(self, tenant: str) -> Path:
         return self._directory / f"{tenant}.json"

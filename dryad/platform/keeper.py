@@ -58,6 +58,7 @@ class Keeper:
             Beat("rotate", rounds.rotate, 15),
             Beat("mirror", rounds.mirror, 2),
             Beat("embed", rounds.embed, 15),
+            Beat("appraise", rounds.appraise, 3600),
             Beat("purge", rounds.purge, 300),
         ]
         self._stopping = threading.Event()

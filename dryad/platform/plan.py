@@ -118,6 +118,14 @@ class Plan:
             environment.prefect_client(self._settings, self._secrets),
         )
 
+    def restoring(self, name: str) -> Command:
+        """One of `restore_chores.py`, which ends by itself."""
+        return self._command(
+            f"restore {name}",
+            ["dryad.platform.restore_chores", name],
+            environment.prefect_client(self._settings, self._secrets),
+        )
+
     def server_answers(self) -> bool:
         """Whether the Prefect server, own or not, takes our password and reaches its database."""
         try:
@@ -161,7 +169,12 @@ class Plan:
             name=name,
             arguments=[sys.executable, "-P", "-m", *module],
             environment=environment.joined(
-                environment.inherited(), environment.exported(self._settings), more
+                environment.inherited(),
+                environment.exported(
+                    self._settings,
+                    without=() if name == WORKER else environment.MODEL_KEYS,
+                ),
+                more,
             ),
             port=port,
             ready=ready,

@@ -107,6 +107,13 @@ class Rounds:
         for case in self.services.cases.expire():
             log.info("question_expired", case=case.id, task=case.task)
 
+    def appraise(self) -> None:
+        """Raise an alarm about reviewers who say yes faster than anybody reads."""
+        for one in self.services.reviews.quality(None):
+            if one.rubber_stamp:
+                seconds = one.median_seconds
+                log.warning("rubber_stamp_alarm", reviewer=one.reviewer, median_seconds=seconds)
+
     def charge(self) -> None:
         """Charge in full what steps reserved that never came back."""
         if lapsed := self.services.budgets.settle_lapsed():

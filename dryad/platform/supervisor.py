@@ -142,14 +142,18 @@ class Supervisor:
                 self._give_up(child, late=time.monotonic() > deadline)
             self._tick()
 
-    def watch(self) -> None:
-        """Keep everything running until somebody asks to stop."""
-        while not self._stop.is_set():
+    def watch(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Keep everything running until somebody asks to stop, or `until` holds."""
+        while not self._stop.is_set() and not until():
             self._tick()
 
     def stop(self, order: Sequence[str], say: Callable[[str], None]) -> None:
-        """Stop the processes one after the other, each with its time; the rest at the end."""
+        """Stop for good; see `halt`."""
         self._stop.set()
+        self.halt(order, say)
+
+    def halt(self, order: Sequence[str], say: Callable[[str], None]) -> None:
+        """Stop the processes one after the other, each with its time; the rest at the end."""
         for name in [*order, *(set(self._children) - set(order))]:
             child = self._children.pop(name, None)
             if child is not None and child.alive:

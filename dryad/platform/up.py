@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from dryad.foundation import logs
 from dryad.foundation.errors import NotFound, Unavailable
@@ -13,6 +14,7 @@ from dryad.platform import detached, environment, preflight
 from dryad.platform.instance import Instance, born, kill_tree, wait_gone
 from dryad.platform.plan import API, CHROMA, KEEPER, SERVER, STOP_ORDER, WORKER, Plan
 from dryad.platform.progress import Progress, Report, silent, step
+from dryad.platform.restoring import Restoring
 from dryad.platform.supervisor import Supervisor
 
 READY_SECONDS = 180.0
@@ -79,15 +81,23 @@ def up(
         secrets = Secrets.create_or_read(settings.secrets_path)
         plan, supervisor = Plan(settings, secrets), Supervisor(instance)
         supervisor.heed_signals()
+        start = partial(_start, plan, supervisor, report, reset_schedules=reset_schedules)
+        restoring = Restoring(settings.home, plan, supervisor, start, report)
         try:
-            _start(plan, supervisor, report, reset_schedules=reset_schedules)
+            cut_off = restoring.recover()
+            restoring.begin() if cut_off else start()
+            if cut_off:
+                restoring.tell()
             if demo:
                 _demonstrate(plan, supervisor, report)
             if not supervisor.stopping:
                 seconds = round(time.monotonic() - began, 2)
                 log.info("installation_ready", seconds=seconds)
                 report(Progress("ready", settings.dryad_url, seconds))
-            supervisor.watch()
+            while not supervisor.stopping:
+                supervisor.watch(until=restoring.is_asked_for)
+                if not supervisor.stopping:
+                    restoring.carry_out()
         finally:
             supervisor.stop(STOP_ORDER, lambda name: report(Progress(f"stopping {name}")))
             plan.close()

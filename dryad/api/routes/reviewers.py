@@ -1,8 +1,9 @@
 """Reviewers: who may answer questions. For operators, and never the way back to a single user."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
 from dryad.api.auth import Operator, Reviewer
@@ -63,6 +64,17 @@ class ModeOut(Outgoing):
     single_user: bool = Field(description="Everybody who answers is unverified")
 
 
+class QualityOut(Outgoing):
+    """What one reviewer decided."""
+
+    reviewer: str
+    decisions: int
+    approval_rate: float
+    override_rate: float = Field(description="Share of edit and reject")
+    median_seconds: float
+    rubber_stamp: bool = Field(description="Nearly all allowed, faster than it can be read")
+
+
 @router.get("")
 def list_reviewers(access: Operator) -> Page[ReviewerOut]:
     """List every reviewer."""
@@ -74,6 +86,16 @@ def list_reviewers(access: Operator) -> Page[ReviewerOut]:
 def mode(access: Reviewer) -> ModeOut:
     """Say whether answers are verified here."""
     return ModeOut(single_user=access.edge.services.reviewers.single_user())
+
+
+@router.get("/quality")
+def quality(
+    access: Reviewer,
+    days: Annotated[int, Query(ge=1, le=365, description="How far back is looked")] = 30,
+) -> Page[QualityOut]:
+    """Show how the tenant's questions were answered, by whom, and who only stamps."""
+    found = access.edge.services.reviews.quality(access.tenant, within=timedelta(days=days))
+    return Page[QualityOut](items=[QualityOut.model_validate(one) for one in found])
 
 
 @router.post("", status_code=201)

@@ -138,7 +138,8 @@ class Backups:
         for target in self.targets:
             for found in target.sets():
                 where.setdefault(found, []).append(target)
-        return [self._look(found, where[found]) for found in sorted(where, reverse=True)]
+        everything = [self._look(found, holding) for found, holding in where.items()]
+        return sorted(everything, key=_age_of, reverse=True)
 
     def find(self, wanted: str) -> Listed:
         """Return one set by its id, the beginning of it, or `newest` (that is not bad).
@@ -242,6 +243,12 @@ class Backups:
                 return read_verification(stream.read(), manifest, self.key)
         except NotFound:
             return None
+
+
+def _age_of(one: Listed) -> tuple[str, float, SetId]:
+    """Order by the second in the name, which every set has, then by the moment it says itself."""
+    moment = 0.0 if one.manifest is None else one.manifest.started.timestamp()
+    return one.id[:15], moment, one.id
 
 
 def _standing(one: Listed) -> Standing:

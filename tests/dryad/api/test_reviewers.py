@@ -60,8 +60,11 @@ def test_an_answer_is_signed_or_refused_and_the_question_stays_open(
         own = yes | {"approver": "ada", "code": made["codes"]["approve"]}
         is_problem(acme.post(f"{path}/answer", json=own), 403, "refused")  # who asked for it
         answered = reviewer.post(f"{path}/answer", json=own).json()
+        (quality,) = reviewer.get("/api/v1/reviewers/quality").json()["items"]
     assert answered["verdict"]["by"] == "ada"
     assert answered["verdict"]["verified"] is True
+    assert (quality["reviewer"], quality["decisions"], quality["approval_rate"]) == ("ada", 1, 1.0)
+    assert not quality["rubber_stamp"]
 
 
 def test_a_second_person_is_waited_for(house: House, acme: httpx.Client, operator: httpx.Client):

@@ -50,7 +50,7 @@ def test_exported_keys_make_the_same_installation_elsewhere(secrets: Path, tmp_p
     assert BackupKey.read(tmp_path / "new") == BackupKey.read(secrets)
 
 
-@pytest.mark.parametrize("wrong", [age.new_identity(), "nonsense"])
+@pytest.mark.parametrize("wrong", [age.new_identity(), "nonsense"], ids=["other", "none"])
 def test_another_recovery_key_opens_nothing(secrets: Path, tmp_path: Path, wrong: str):
     bundle, _ = export_keys(secrets)
     with pytest.raises(Refused, match="does not open"):

@@ -10,7 +10,7 @@ from moto.server import ThreadedMotoServer
 from dryad.foundation.errors import InvalidRequest, Unavailable
 from dryad.operations.backups.making import Purpose
 from dryad.operations.backups.targets import RemoteTarget, open_target
-from tests.dryad.operations.backups.conftest import House
+from tests.dryad.operations.conftest import House
 from tests.servers import free_port
 
 

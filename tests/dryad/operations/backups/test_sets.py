@@ -13,7 +13,7 @@ from dryad.foundation.secrets import Secrets
 from dryad.operations.backups.making import Purpose
 from dryad.operations.backups.sets import Backups
 from dryad.operations.backups.targets import DirectoryTarget
-from tests.dryad.operations.backups.conftest import House
+from tests.dryad.operations.conftest import House
 
 
 def problems(backups: Backups) -> str:
@@ -33,7 +33,7 @@ def test_a_set_holds_both_databases_the_files_and_the_settings(house: House, tmp
     dryad, prefect, files, _ = made.manifest.parts
     assert dryad.counts["audit"] == dryad.counts["tenants"] == 1
     assert dryad.positions["audit"]["default"][0] == 1
-    assert prefect.counts == {"flow_run": 2}
+    assert prefect.counts == {"deployment_schedule": 1, "flow_run": 3, "flow_run_state": 0}
     assert files.counts["files"] == 2
     assert [(one.id, one.state) for one in backups.listed()] == [(made.manifest.id, "unverified")]
 
@@ -84,7 +84,7 @@ def test_a_changed_manifest_is_named_and_never_believed(sqlite_house: House, tmp
     backups = sqlite_house.backups(tmp_path / "kept")
     made = backups.create(Purpose())
     file = tmp_path / "kept" / made.manifest.id / "manifest.json"
-    file.write_text(file.read_text().replace('"flow_run": 2', '"flow_run": 3'))
+    file.write_text(file.read_text().replace('"flow_run": 3', '"flow_run": 4'))
     assert (backups.listed()[0].state, backups.listed()[0].manifest) == ("bad", None)
     assert "was changed" in problems(backups)
     file.write_text("{")

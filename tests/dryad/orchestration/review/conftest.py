@@ -115,7 +115,8 @@ class Device:
 
     def answer(self, case: Case, decision: str, **more: Any) -> Case:
         """Answer as the API does."""
-        given = {"reason": f"{self.name} says so", "by": self.claim(), **more}
+        by = more.pop("by", None) or self.claim()
+        given = {"reason": f"{self.name} says so", "by": by, **more}
         return self.world.cases.answer(ACME, case.id, decision=decision, **given)
 
     def codes(self, case: Case) -> dict[Any, str]:

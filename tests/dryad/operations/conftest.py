@@ -21,6 +21,20 @@ NOON = datetime(2025, 10, 13, 12, tzinfo=UTC)
 _names = itertools.count()
 
 
+PREFECT = """
+CREATE TABLE flow_run (id VARCHAR(36), state_id VARCHAR(36), state_type TEXT, state_name TEXT,
+    state_timestamp TIMESTAMP, auto_scheduled BOOLEAN, idempotency_key TEXT,
+    next_scheduled_start_time TIMESTAMP);
+CREATE TABLE flow_run_state (id VARCHAR(36), flow_run_id VARCHAR(36), type TEXT, name TEXT,
+    timestamp TIMESTAMP, message TEXT);
+CREATE TABLE deployment_schedule (id VARCHAR(36), active BOOLEAN);
+INSERT INTO deployment_schedule VALUES ('s', true);
+INSERT INTO flow_run (id, state_type, auto_scheduled, idempotency_key) VALUES
+    ('a', 'COMPLETED', false, 'k1'), ('b', 'PAUSED', false, 'k2'), ('c', 'SCHEDULED', true, 'k3')
+"""
+"""The part of Prefect's schema that a restore touches."""
+
+
 class Clock:
     """Time that passes by a second each time somebody looks."""
 
@@ -86,8 +100,8 @@ def filled(stores: Stores) -> House:
     database.close()
     prefect = create_engine(str(stores.prefect_database))
     with prefect.begin() as connection:
-        connection.execute(text("CREATE TABLE flow_run (id TEXT)"))
-        connection.execute(text("INSERT INTO flow_run VALUES ('a'), ('b')"))
+        for statement in PREFECT.split(";"):
+            connection.execute(text(statement))
     prefect.dispose()
     (home / "workspaces" / "run-1").mkdir(parents=True)
     (home / "workspaces" / "run-1" / "report.md").write_text("# Grüße\n" * 1000)

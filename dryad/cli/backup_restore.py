@@ -1,0 +1,96 @@
+"""`dryad backup restore`: replace everything by a set, while nothing runs.
+
+It imports no level above operations: it works where the rest does not.
+"""
+
+import sys
+from datetime import timedelta
+from getpass import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dryad.cli.output import print_rows, say
+from dryad.foundation.errors import Refused
+from dryad.foundation.settings import Settings, load
+
+if TYPE_CHECKING:
+    from dryad.operations.restores.loss import Loss
+
+
+def restore(
+    wanted: Annotated[str, typer.Argument(help="A set, the beginning of its name, or `newest`.")],
+    *,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="Exported keys, on a machine without them; asks for the recovery key."),
+    ] = None,
+    target: Annotated[
+        str, typer.Option("--from", help="Directory or address of the sets; default the targets.")
+    ] = "",
+    without_copy: Annotated[
+        bool, typer.Option("--without-copy", help="Keep no safety copy of what is replaced.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the name of the set.")] = False,
+) -> None:
+    """Replace everything by a set, while nothing runs; also on a bare machine.
+
+    What is restored stands still: the global stop is set, schedules are paused, and what was open
+    is held, until a person lets it go on.
+    """
+    from dryad.operations.backups.installed import backups_of  # noqa: PLC0415 - heavy: not for help
+    from dryad.operations.restores.loss import loss  # noqa: PLC0415 - as above
+    from dryad.operations.restores.offline import restore_offline  # noqa: PLC0415 - as above
+    from dryad.operations.restores.restore import recover  # noqa: PLC0415 - as above
+    from dryad.platform.instance import Instance  # noqa: PLC0415 - as above
+
+    settings = _settings(target)
+    anchor = settings.audit_anchor
+    assert anchor is not None
+    if keys is not None:
+        _import(keys, settings)
+    backups = backups_of(settings)
+    with Instance(settings.home).claimed():
+        for outcome in recover(backups, anchor):
+            say(f"restore {outcome.id} was cut off; in force: {outcome.in_force}")
+        found = backups.find(wanted)
+        if found.manifest is None:
+            raise Refused(f"set {found.id}: {found.why}", "Use another set.")
+        lost = loss(backups, found.manifest)
+        _show(lost)
+        if not yes and typer.prompt("Type the name of the set", err=True) != found.id:
+            raise Refused("that is not its name; nothing was changed", f"It is {found.id}.")
+        held = restore_offline(
+            backups, anchor, found, loss=lost, copy_first=not without_copy, say=say
+        )
+    say(f"restored from {found.id}: {held.tasks} tasks, {held.cases} questions, "
+        f"{held.runs} runs are held")  # fmt: skip
+    say("start it with `dryad up`; `dryad lift global` lets work go on")
+
+
+def _settings(target: str) -> Settings:
+    settings, _ = load()
+    if not target:
+        return settings
+    address = target if "://" in target else str(Path(target).expanduser().resolve())
+    return settings.model_copy(update={"backup_targets": (address,)})
+
+
+def _import(keys: Path, settings: Settings) -> None:
+    from dryad.operations.backups.key import import_keys  # noqa: PLC0415 - heavy: not for help
+
+    asked = sys.stdin.isatty()
+    recovery = getpass("Recovery key: ") if asked else sys.stdin.readline()
+    import_keys(keys.read_bytes(), recovery.strip(), settings.secrets_path)
+
+
+def _show(lost: "Loss") -> None:
+    age = timedelta(seconds=round(lost.age.total_seconds()))
+    say(f"set {lost.set_id} is {age} old; what was done since is lost")
+    if lost.unreadable:
+        say(f"what is here cannot be read: {lost.unreadable}")
+        return
+    rows = [{"table": table, "rows_lost": count} for table, count in sorted(lost.tables.items())]
+    if rows:
+        print_rows(rows, ("table", "rows_lost"), as_json=False)

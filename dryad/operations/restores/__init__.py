@@ -1,0 +1,1 @@
+"""Restore from a backup set: stores are made ready beside the live ones, then change places."""
