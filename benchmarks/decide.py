@@ -1,10 +1,9 @@
-"""How long a decision takes without a model, and what a larger task force costs.
+"""How long a decision takes without a model, on SQLite and on PostgreSQL.
 
-    python benchmarks/decide.py [decisions]
+    python -m benchmarks.decide [decisions]
 
-Prints milliseconds for scoring alone and for whole decisions (plan, score, agents, stops, policy,
-stored and audited), then for decisions with 1, 4, 16 and 20 seats (a plan has no more steps), and
-what a force of that size needs to gather and to say one thing each. CPU time is told beside wall
+Prints milliseconds for scoring and planning alone, then for whole decisions (plan, score, agents,
+stops, policy, stored and audited) on either ledger. CPU time of this process is told beside wall
 time: on a busy machine it alone means something.
 """
 
@@ -15,12 +14,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from sqlalchemy import create_engine, text
+
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import Base
 from dryad.orchestration.complexity import score
 from dryad.orchestration.offline_planner import offline_plan
-from dryad.orchestration.task_force import roles
-from tests.dryad.orchestration.conftest import ACME, House, build
+from tests import servers
+from tests.dryad.orchestration.conftest import build
 
 TEXT = (
     "Explain how leases work; calculate the mean of 12, 15 and 18; then combine both into one page "
@@ -29,40 +30,33 @@ TEXT = (
 
 
 def main() -> None:
-    """Measure on SQLite in a directory of its own."""
+    """Measure in a directory of its own, on a PostgreSQL of its own."""
     decisions = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    plan = offline_plan(TEXT)
+    tell("score", [timed(lambda: score(TEXT, plan, "read")) for _ in range(decisions)])
+    tell("plan", [timed(lambda: offline_plan(TEXT)) for _ in range(decisions)])
     with tempfile.TemporaryDirectory() as directory:
-        database = Database(f"sqlite:///{directory}/dryad.db")
-        Base.metadata.create_all(database.engine)
-        house = build(database, Path(directory))
-        plan = offline_plan(TEXT)
-        tell("score", [timed(lambda: score(TEXT, plan, "read")) for _ in range(decisions)])
-        tell("plan", [timed(lambda: offline_plan(TEXT)) for _ in range(decisions)])
-        tasks = [house.submit(f"{TEXT} ({number})") for number in range(decisions)]
-        orchestrator = house.orchestrator()
-        tell("decide", [timed(lambda task=task: orchestrator.decide(task)) for task in tasks])
-        for seats in (1, 4, 16, 20):
-            grown(house, seats)
-        database.close()
+        home = Path(directory)
+        decide("SQLite", f"sqlite:///{directory}/dryad.db", home / "sqlite", decisions)
+        (home / "postgres").mkdir()
+        with servers.postgres(home / "postgres") as url:
+            server = create_engine(f"{url}/postgres", isolation_level="AUTOCOMMIT")
+            with server.connect() as connection:
+                connection.execute(text("CREATE DATABASE decide"))
+            server.dispose()
+            decide("PostgreSQL", f"{url}/decide", home / "anchors", decisions)
 
 
-def grown(house: House, seats: int) -> None:
-    """Measure one decision and its force."""
-    bullets = "\n".join(f"- Explain subject {number}" for number in range(seats))
-    task = house.submit(bullets)
-    decided = timed(lambda: house.orchestrator().decide(task))
-    decision = house.orchestrator().decide(task)
-
-    def meet() -> None:
-        house.forces.assemble(ACME, task.id, "", decision.seats, roles=roles(decision))
-        for seat in decision.seats:
-            house.forces.say(task.id, seat.member, "proposal", {"text": "x"}, turn="end")
-
-    met = timed(meet)
-    print(
-        f"{seats:3} seats: decide {decided[0]:6.1f} ms (CPU {decided[1]:5.1f}), "
-        f"gather and speak {met[0]:6.1f} ms (CPU {met[1]:5.1f})"
-    )
+def decide(ledger: str, url: str, directory: Path, decisions: int) -> None:
+    """Measure whole decisions on one ledger."""
+    directory.mkdir()
+    database = Database(url)
+    Base.metadata.create_all(database.engine)
+    house = build(database, directory)
+    tasks = [house.submit(f"{TEXT} ({number})") for number in range(decisions)]
+    orchestrator = house.orchestrator()
+    tell(f"decide {ledger}", [timed(lambda t=task: orchestrator.decide(t)) for task in tasks])
+    database.close()
 
 
 def timed(once: Callable[[], object]) -> tuple[float, float]:
@@ -76,7 +70,7 @@ def tell(what: str, calls: list[tuple[float, float]]) -> None:
     """Print median and 95th percentile of both times."""
     for name, times in zip(("wall", "CPU"), zip(*calls, strict=True), strict=True):
         p95 = statistics.quantiles(times, n=20)[-1]
-        print(f"{what:7} {name:4} median {statistics.median(times):6.2f} ms  p95 {p95:6.2f} ms")
+        print(f"{what:17} {name:4} median {statistics.median(times):6.2f} ms  p95 {p95:6.2f} ms")
 
 
 if __name__ == "__main__":

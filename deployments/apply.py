@@ -31,6 +31,7 @@ from prefect.exceptions import (
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
+from blocks import model_keys
 from deployments.worker import DryadWorker
 from dryad.foundation.canonical import digest
 from dryad.foundation.errors import Conflict, DryadError, InvalidRequest
@@ -235,12 +236,14 @@ def _create(
 def apply(file: Path, *, reset_schedules: bool = False) -> Iterator[tuple[str, Outcome]]:
     """Register every deployment of `file`; yield the full name of each with what was done.
 
+    The blocks that runs look at are made first, where they are not there.
     Safe to run twice at once: a conflict with another run is looked at again.
     """
     specs = read(file)
     with get_client(sync_client=True) as client:
         for pool in dict.fromkeys(spec.pool for spec in specs):
             ensure_pool(client, pool)
+        model_keys.ensure(client)
         for spec in specs:
             yield spec.full_name, _patiently(client, spec, reset_schedules)
 

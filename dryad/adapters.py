@@ -1,10 +1,12 @@
 """The only place that chooses adapters: by the settings, once, when an installation starts."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import SecretStr
 
+from dryad.execution.models.prices import read_prices
 from dryad.execution.models.providers import ModelChoice, Models
 from dryad.execution.sandbox import ladder
 from dryad.execution.sandbox.port import RungName, Sandbox
@@ -106,8 +108,13 @@ def ingestible(settings: Settings) -> Allowed:
     )
 
 
-def models(settings: Settings) -> Models:
-    """Return the language models the settings name; each fall-back is logged."""
+def models(settings: Settings, keys: Callable[[str], str | None]) -> Models:
+    """Return the language models the settings name; each fall-back is logged.
+
+    Args:
+        settings: Where they are, and the keys that stand in the environment: those win.
+        keys: Knows the others, by provider.
+    """
     s = settings
     return Models(
         ModelChoice(
@@ -116,14 +123,18 @@ def models(settings: Settings) -> Models:
             model=s.llm_model,
             timeout=s.llm_timeout,
             price=s.llm_price_usd_per_mtok,
+            prices=read_prices(s.home / "prices.json"),
+            retries=s.llm_retries,
             openai_base_url=s.openai_base_url,
             openai_api_key=_told(s.openai_api_key),
             anthropic_api_key=_told(s.anthropic_api_key),
+            other_keys=keys,
             ollama_base_url=s.ollama_base_url,
         ),
         on_fallback=lambda model, reason: log.warning(
             "model_fell_back", model=model, reason=reason
         ),
+        on_retry=lambda model, reason: log.info("model_asked_again", model=model, reason=reason),
     )
 
 

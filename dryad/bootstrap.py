@@ -63,6 +63,7 @@ class Services(MemoryServices):
         answers: StoredAnswers,
         component: str,
         clock: Clock = utc_now,
+        model_keys: Callable[[str], str | None] = lambda _provider: None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -71,9 +72,11 @@ class Services(MemoryServices):
             answers: Where answers given in forms lie.
             component: Name of this process in the logs: api, keeper, run, cli.
             clock: Tells the time.
+            model_keys: Knows the keys of model providers that the settings do not name.
         """
         super().__init__(settings, component=component, clock=clock)
         self._answers = answers
+        self._model_keys = model_keys
 
     # -- level 1, and what memory is reached with
 
@@ -85,7 +88,7 @@ class Services(MemoryServices):
     @cached_property
     def models(self) -> Models:
         """The language models agents think with."""
-        return adapters.models(self.settings)
+        return adapters.models(self.settings, self._model_keys)
 
     @cached_property
     def sandbox(self) -> Sandbox:

@@ -7,7 +7,6 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 from pydantic import BaseModel, Field
 
@@ -47,7 +46,7 @@ from tasks.orchestration import (
     supersede,
 )
 
-CONTRACT = 6
+CONTRACT = 7
 """Raised whenever the order, the keys or the stored types of the steps below change: a run that
 waited under another number ends Superseded instead of reading its journal wrongly."""
 
@@ -81,12 +80,7 @@ class Briefing:
         return [self.findings[member] for member in told if member in self.findings]
 
 
-def _run_name() -> str:
-    request: TaskForm = flow_run.parameters["request"]
-    return request.task_id or f"form-{str(flow_run.id)[:8]}"
-
-
-@flow(name="orchestrate-task", flow_run_name=_run_name)
+@flow(name="orchestrate-task")
 async def orchestrate_task(request: TaskForm) -> State[Any]:
     """Screen, decide, ask where policy wants it, let the agents work, remember, and report."""
     async with carried() as run:

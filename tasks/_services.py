@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from blocks.model_keys import key_of
 from dryad.bootstrap import Services
 from dryad.foundation.settings import load
 from dryad.runs import Runs
@@ -18,4 +19,4 @@ def runs() -> Runs:
 def services() -> Services:
     """Return this process's services."""
     settings, _ = load()
-    return Services(settings, answers=runs(), component="run")
+    return Services(settings, answers=runs(), component="run", model_keys=key_of)

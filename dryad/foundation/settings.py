@@ -14,13 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
 from dotenv import dotenv_values
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from dryad.foundation.errors import InvalidRequest
 from dryad.foundation.setting_types import (
@@ -156,6 +150,9 @@ class Settings(BaseModel):
     )
     llm_model: OptionalText = setting(None, "Model name; default the provider's usual one")
     llm_timeout: Duration = setting(timedelta(seconds=120), "Longest wait for one answer")
+    llm_retries: int = setting(
+        2, "How often a provider that is down is asked again before the next one is", ge=0, le=10
+    )
     llm_price_usd_per_mtok: OptionalText = setting(
         None, "Price of an unlisted model: 'input,output' in USD per million tokens; '0,0' is free"
     )

@@ -30,7 +30,7 @@ LONGEST = 400
 _SHOWN = 8_000
 """Characters of one finding that the critic reads."""
 
-_MOST = 5 * MAX_STEPS
+_MOST = MOST_EACH * MAX_STEPS
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 SHAPE: Mapping[str, Any] = {

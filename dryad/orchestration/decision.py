@@ -15,7 +15,7 @@ Route = Literal["sequential", "task_force", "escalation"]
 UNCLEAR_FROM = 0.5
 """Uncertainty from which a complex request is unclear: a person says first what is meant."""
 
-LEAST_TOKENS = 2_000
+LEAST_TOKENS = 5_000
 """What an agent with a language model needs at the very least: its instructions and one answer."""
 
 

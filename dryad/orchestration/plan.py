@@ -10,7 +10,7 @@ from typing import Any
 
 from dryad.foundation.errors import InvalidRequest
 
-MAX_STEPS = 20
+MAX_STEPS = 64
 
 
 @dataclass(frozen=True)

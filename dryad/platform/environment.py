@@ -5,7 +5,7 @@ person at the terminal has set for another installation or another Prefect does 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,16 +30,25 @@ def inherited() -> Environment:
     }
 
 
-def exported(settings: Settings) -> Environment:
+MODEL_KEYS = frozenset({"openai_api_key", "anthropic_api_key"})
+"""What only processes that carry runs are told."""
+
+
+def exported(settings: Settings, *, without: Collection[str] = ()) -> Environment:
     """Return the variables from which `settings.load` reads exactly these settings.
 
     A `.env` that was found where `dryad up` was called is not found where its processes work.
+
+    Args:
+        settings: What `dryad up` was given.
+        without: Fields that are kept from the process.
     """
     always = {"home", "logs", "secrets_dir", "audit_anchor"}
     return {
         f"DRYAD_{field.upper()}": _text(value)
         for field, known in Settings.model_fields.items()
         if (value := getattr(settings, field)) is not None
+        and field not in without
         and (field in always or value != known.default)
     }
 

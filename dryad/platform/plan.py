@@ -169,7 +169,12 @@ class Plan:
             name=name,
             arguments=[sys.executable, "-P", "-m", *module],
             environment=environment.joined(
-                environment.inherited(), environment.exported(self._settings), more
+                environment.inherited(),
+                environment.exported(
+                    self._settings,
+                    without=() if name == WORKER else environment.MODEL_KEYS,
+                ),
+                more,
             ),
             port=port,
             ready=ready,

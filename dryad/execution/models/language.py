@@ -1,6 +1,9 @@
 """One language model as the agent loop sees it: bounded, priced, and failing in our own words."""
 
 import asyncio
+import itertools
+import random
+from collections.abc import Callable
 from decimal import Decimal
 
 from pydantic_ai.exceptions import (
@@ -18,6 +21,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
 from dryad.execution.models.prices import Price
+from dryad.execution.models.retries import RetryBudget, pause, retry_after
 from dryad.foundation.errors import DryadError, Refused, Unavailable
 
 _BYTES_PER_TOKEN = 3
@@ -32,12 +36,14 @@ class Down(Unavailable):
 
     model = ""
     """Which model is down."""
+    again_in: float | None = None
+    """The least to wait before it is asked again, in seconds; None: it took all its time."""
 
     @classmethod
-    def of(cls, model: str, what: str) -> "Down":
+    def of(cls, model: str, what: str, *, again_in: float | None = None) -> "Down":
         """Say of a model that it is down."""
         down = cls(f"model {model} {what}")
-        down.model = model
+        down.model, down.again_in = model, again_in
         return down
 
 
@@ -55,8 +61,26 @@ class Language(WrapperModel):
         seconds: float,
         degraded: str = "",
         max_output_tokens: int = 4096,
+        retries: int = 0,
+        budget: RetryBudget | None = None,
+        on_retry: Callable[[str, str], None] = lambda _model, _reason: None,
     ) -> None:
+        """Wrap a model.
+
+        Args:
+            wrapped: The provider's own.
+            price: What its tokens cost.
+            seconds: The longest one request may take, with all its retries.
+            degraded: Why it is less than a language model, or ''.
+            max_output_tokens: The longest answer.
+            retries: How often it is asked again when it is down, at most.
+            budget: The retries left to this process; default one of its own.
+            on_retry: Told of each, with the model's name and what was wrong.
+        """
         super().__init__(wrapped)
+        self._retries = retries
+        self._budget = budget or RetryBudget()
+        self._on_retry = on_retry
         self.price = price
         self.seconds = seconds
         self.degraded = degraded
@@ -80,7 +104,9 @@ class Language(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        """Ask once, within the deadline, and price the answer.
+        """Ask, within the deadline, and price the answer.
+
+        A model that is down is asked again while retries, budget and time last.
 
         Raises:
             Unavailable: no answer in time, none at all, or not one in the agreed format.
@@ -90,20 +116,47 @@ class Language(WrapperModel):
         if self.counts_tokens:
             settings["max_tokens"] = self.max_output_tokens
             settings["timeout"] = self.seconds
-            settings["max_retries"] = 0  # a retry is the task's to decide, from the journal
+            settings["max_retries"] = 0  # the libraries' own know no budget and no journal
         try:
             async with asyncio.timeout(self.seconds):
-                response = await self.wrapped.request(messages, settings, model_request_parameters)
+                response = await self._answered(messages, settings, model_request_parameters)
         except TimeoutError:
             raise Down.of(self.model_name, f"did not answer within {self.seconds:g} s") from None
-        except AgentRunError as error:
-            # Not `from error`: a traceback would print the provider's body.
-            raise in_our_words(error, self.model_name) from None
-        except FallbackExceptionGroup as group:
-            raise group.exceptions[-1] from None
         usage = response.usage
         usage.cost = self.price.usd(usage.input_tokens, usage.output_tokens)
         return response
+
+    async def _answered(
+        self,
+        messages: list[ModelMessage],
+        settings: ModelSettings,
+        parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        self._budget.requested()
+        ends = asyncio.get_running_loop().time() + self.seconds
+        for attempt in itertools.count(1):
+            try:
+                return await self.wrapped.request(messages, settings, parameters)
+            except AgentRunError as error:
+                # Not `from error`: a traceback would print the provider's body.
+                fault = in_our_words(error, self.model_name)
+            except FallbackExceptionGroup as group:
+                raise group.exceptions[-1] from None
+            wait = self._wait(fault, attempt)
+            if wait is None or asyncio.get_running_loop().time() + wait >= ends:
+                raise fault
+            self._on_retry(self.model_name, fault.message)
+            await asyncio.sleep(wait)
+        raise AssertionError("never reached")
+
+    def _wait(self, fault: DryadError, attempt: int) -> float | None:
+        """Return how long to wait before asking again; None: do not."""
+        if not isinstance(fault, Down) or fault.again_in is None or attempt > self._retries:
+            return None
+        if not self._budget.take():
+            return None
+        chance = random.random()  # noqa: S311 - spreads retries, hides nothing
+        return pause(attempt, chance, asked_for=fault.again_in)
 
 
 def in_our_words(error: AgentRunError, model: str) -> DryadError:
@@ -117,7 +170,9 @@ def in_our_words(error: AgentRunError, model: str) -> DryadError:
     if isinstance(error, ModelQuotaExceededError):
         return Refused(f"the account at the provider of model {model} is exhausted{status}")
     if _heals(error):
-        return Down.of(model, f"is not available{status or ': ' + _what(error)}")
+        again_in = retry_after(error.headers) if isinstance(error, ModelHTTPError) else 0.0
+        what = f"is not available{status or ': ' + _what(error)}"
+        return Down.of(model, what, again_in=again_in)
     if isinstance(error, ModelHTTPError | ModelRequestRejectedError):
         return Refused(f"the provider of model {model} refused the request{status}")
     return Unavailable(f"model {model} gave no usable answer: {_what(error)}")

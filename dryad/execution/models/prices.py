@@ -1,10 +1,14 @@
 """What a model's tokens cost. A price nobody knows is no price: the model is refused."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Protocol
 
-from dryad.foundation.errors import InvalidRequest, Refused
+from pydantic import TypeAdapter, ValidationError
+
+from dryad.foundation.errors import Corrupt, InvalidRequest, Refused
 
 _MILLION = Decimal(1_000_000)
 
@@ -29,6 +33,12 @@ class PerToken:
         return (self.input * input_tokens + self.output * output_tokens) / _MILLION
 
 
+UNPRICED = (
+    "Put it into prices.json in the home, or set DRYAD_LLM_PRICE_USD_PER_MTOK to input,output; "
+    "'0,0' says it is free."
+)
+"""What to do about a model without a price."""
+
 FREE = PerToken(Decimal(0), Decimal(0))
 """One's own machine, or no model at all."""
 
@@ -49,6 +59,26 @@ def stated(text: str) -> PerToken:
             "Set DRYAD_LLM_PRICE_USD_PER_MTOK to input,output in USD per million tokens.",
         )
     return PerToken(*amounts)
+
+
+def read_prices(file: Path) -> Mapping[str, PerToken]:
+    """Return the prices of `{"provider/model": "input,output"}`; none when there is no such file.
+
+    `"provider/*"` prices every model of a provider; `"free"` is `"0,0"`.
+
+    Raises:
+        Corrupt: the file says something else.
+    """
+    if not file.exists():
+        return {}
+    try:
+        said = TypeAdapter(dict[str, str]).validate_json(file.read_bytes())
+        return {name: FREE if text == "free" else stated(text) for name, text in said.items()}
+    except (ValidationError, InvalidRequest) as error:
+        raise Corrupt(
+            f"{file} is no list of prices",
+            'It holds {"provider/model": "0.15,0.60"}, in USD per million tokens, or "free".',
+        ) from error
 
 
 def listed(provider: str, model: str) -> PerToken:
@@ -72,6 +102,6 @@ def listed(provider: str, model: str) -> PerToken:
     except (LookupError, ValueError) as error:
         raise Refused(
             f"the price of {provider} model {model[:80]!r} is unknown",
-            "Set DRYAD_LLM_PRICE_USD_PER_MTOK to input,output; '0,0' says it is free.",
+            UNPRICED,
         ) from error
     return price

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from dryad.execution.models.prices import FREE, PerToken, Price, listed, stated
+from dryad.execution.models.prices import FREE, UNPRICED, PerToken, Price, listed, stated
+from dryad.execution.models.retries import RetryBudget
 from dryad.foundation.errors import InvalidRequest, Refused
 
 if TYPE_CHECKING:
@@ -42,9 +43,16 @@ class ModelChoice:
     model: str | None = None
     timeout: timedelta = timedelta(seconds=120)
     price: str | None = None
+    """Of the installation's own model, where nobody published one."""
+    prices: Mapping[str, PerToken] = field(default_factory=dict[str, PerToken])
+    """What the operator says a model costs; see `read_prices`."""
+    retries: int = 2
+    """How often a provider that is down is asked again before the next one is."""
     openai_base_url: str | None = None
     openai_api_key: str | None = field(default=None, repr=False)
     anthropic_api_key: str | None = field(default=None, repr=False)
+    other_keys: Callable[[str], str | None] = field(default=lambda _provider: None, repr=False)
+    """Asked for a provider's key that is not given here."""
     anthropic_base_url: str | None = None
     ollama_base_url: str = "http://127.0.0.1:11434"
 
@@ -57,9 +65,12 @@ class Models:
         choice: ModelChoice,
         *,
         on_fallback: Callable[[str, str], None] = lambda _model, _reason: None,
+        on_retry: Callable[[str, str], None] = lambda _model, _reason: None,
     ) -> None:
         self._choice = choice
         self._on_fallback = on_fallback
+        self._on_retry = on_retry
+        self._budget = RetryBudget()
 
     @property
     def degraded(self) -> str:
@@ -118,21 +129,25 @@ class Models:
             price=self._price(provider, name),
             seconds=self._choice.timeout.total_seconds(),
             degraded=OFFLINE if provider == "offline" else "",
+            retries=self._choice.retries,
+            budget=self._budget,
+            on_retry=self._on_retry,
         )
 
     def _price(self, provider: str, model: str) -> PerToken:
-        """Return a published price, else the one in the settings, else refuse."""
-        own = provider == self._choice.provider and self._choice.price is not None
-        given = stated(self._choice.price or "") if own else None
+        """Return the operator's price, else a published one, else the settings', else refuse."""
+        for name in (f"{provider}/{model}", f"{provider}/*"):
+            if name in self._choice.prices:
+                return self._choice.prices[name]
+        mine = self._choice.model or USUAL.get(self._choice.provider, "")
+        own = provider == self._choice.provider and model == mine
+        given = stated(self._choice.price) if own and self._choice.price is not None else None
         if provider in {"offline", "ollama"}:
             return given or FREE  # one's own machine
         base = self._choice.openai_base_url or _OPENAI
         if provider == "openai" and base.rstrip("/") != _OPENAI:
             if given is None:
-                raise Refused(
-                    f"the price of model {model[:80]!r} at {base} is unknown",
-                    "Set DRYAD_LLM_PRICE_USD_PER_MTOK to input,output; '0,0' says it is free.",
-                )
+                raise Refused(f"the price of model {model[:80]!r} at {base} is unknown", UNPRICED)
             return given
         try:
             return listed(provider, model)
@@ -147,9 +162,13 @@ class Models:
 
     def _openai(self, model: str) -> "Model":
         base = self._choice.openai_base_url or _OPENAI
-        if base == _OPENAI and not self._choice.openai_api_key:
-            raise Refused("OpenAI needs a key", "Set OPENAI_API_KEY.")
-        return self._compatible("openai", model, base, self._choice.openai_api_key)
+        key = self._choice.openai_api_key or self._choice.other_keys("openai")
+        if base == _OPENAI and not key:
+            raise Refused(
+                "OpenAI needs a key",
+                "Set OPENAI_API_KEY, or fill in the block `dryad-openai-key/dryad`.",
+            )
+        return self._compatible("openai", model, base, key)
 
     def _compatible(self, name: str, model: str, base: str, key: str | None = None) -> "Model":
         from pydantic_ai.models.openai import OpenAIChatModel  # noqa: PLC0415 - two seconds of CPU
@@ -163,13 +182,17 @@ class Models:
         return OpenAIChatModel(model, provider=provider)
 
     def _anthropic(self, model: str) -> "Model":
-        if not self._choice.anthropic_api_key:
-            raise Refused("Anthropic needs a key", "Set ANTHROPIC_API_KEY.")
+        key = self._choice.anthropic_api_key or self._choice.other_keys("anthropic")
+        if not key:
+            raise Refused(
+                "Anthropic needs a key",
+                "Set ANTHROPIC_API_KEY, or fill in the block `dryad-anthropic-key/dryad`.",
+            )
         from pydantic_ai.models.anthropic import AnthropicModel  # noqa: PLC0415 - three seconds
         from pydantic_ai.providers.anthropic import AnthropicProvider  # noqa: PLC0415 - the same
 
         base = self._choice.anthropic_base_url or "https://api.anthropic.com"
-        provider = AnthropicProvider(api_key=self._choice.anthropic_api_key, base_url=base)
+        provider = AnthropicProvider(api_key=key, base_url=base)
         return AnthropicModel(model, provider=provider)
 
 

@@ -5,17 +5,21 @@ import traceback
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
 
 from dryad.execution.agents import AgentSpec
 from dryad.execution.models.language import Language
-from dryad.execution.models.prices import FREE, PerToken, listed, stated
+from dryad.execution.models.prices import FREE, PerToken, listed, read_prices, stated
 from dryad.execution.models.providers import OFFLINE, ModelChoice, Models
-from dryad.foundation.errors import DryadError, InvalidRequest, Refused, Unavailable
+from dryad.execution.models.retries import RetryBudget, pause, retry_after
+from dryad.foundation.errors import Corrupt, DryadError, InvalidRequest, Refused, Unavailable
 from tests.servers import free_port
 from tests.web import Answer, never_ending, reply, scripted, serve
 
@@ -32,6 +36,7 @@ def choice(url: str, **more: Any) -> ModelChoice:
         model="test-model",
         price="1,2",
         timeout=timedelta(seconds=5),
+        retries=0,
     )
     return replace(base, **more)
 
@@ -190,8 +195,12 @@ async def test_anthropic_is_asked_in_its_own_format():
 
 async def test_an_agent_may_have_a_model_of_its_own():
     with serve(scripted("Hello.")) as provider:
-        models = Models(choice(provider.url))
+        prices = {"openai/better-model": stated("3,4")}
+        models = Models(choice(provider.url, prices=prices))
         own = replace(AGENT, model={"model": "better-model"})
+        assert models.model_for("acme", own).price == PerToken(Decimal(3), Decimal(4))
+        with pytest.raises(Refused, match="price of model 'worse-model'"):
+            models.model_for("acme", replace(AGENT, model={"model": "worse-model"}))
         await ask(models.model_for("acme", own))
         assert provider.received[0].body["model"] == "better-model"
         quiet = models.model_for("acme", replace(AGENT, model={"provider": "offline"}))
@@ -228,6 +237,141 @@ def test_an_unknown_price_is_refused_unless_it_is_given():
     for text in ("1", "a,b", "-1,2", "1,2,3", "nan,1", "inf,1", ""):
         with pytest.raises(InvalidRequest, match="two amounts"):
             stated(text)
+
+
+def test_an_operator_says_what_models_cost(tmp_path: Path):
+    file = tmp_path / "prices.json"
+    assert read_prices(file) == {}
+    file.write_text('{"openai/gpt-99": "7,8", "anthropic/*": "free"}')
+    prices = read_prices(file)
+    assert prices == {"openai/gpt-99": PerToken(Decimal(7), Decimal(8)), "anthropic/*": FREE}
+    models = Models(ModelChoice(openai_api_key=KEY, anthropic_api_key=KEY, prices=prices))
+    for model, price in (
+        ({"provider": "openai", "model": "gpt-99"}, prices["openai/gpt-99"]),
+        ({"provider": "anthropic", "model": "claude-99"}, FREE),
+    ):
+        assert models.model_for("acme", replace(AGENT, model=model)).price == price
+    with pytest.raises(Refused, match="price of openai model 'gpt-98' is unknown") as refusal:
+        models.model_for("acme", replace(AGENT, model={"provider": "openai", "model": "gpt-98"}))
+    assert "prices.json" in refusal.value.next_step
+    for wrong in ("[]", '{"openai/x": 1}', '{"openai/x": "cheap"}', "{"):
+        file.write_text(wrong)
+        with pytest.raises(Corrupt, match="no list of prices"):
+            read_prices(file)
+
+
+def test_a_key_that_is_not_in_the_environment_is_looked_for_elsewhere():
+    elsewhere = {"openai": "sk-block", "anthropic": "sk-block-too"}
+    asked: list[str] = []
+
+    def key_of(provider: str) -> str | None:
+        asked.append(provider)
+        return elsewhere.get(provider)
+
+    base = ModelChoice(other_keys=key_of, prices={"openai/*": FREE, "anthropic/*": FREE})
+    for provider in elsewhere:
+        Models(base).model_for("acme", replace(AGENT, model={"provider": provider}))
+    assert asked == ["openai", "anthropic"]
+    Models(replace(base, openai_api_key=KEY)).model_for(
+        "acme", replace(AGENT, model={"provider": "openai"})
+    )
+    assert asked == ["openai", "anthropic"], "the environment wins"
+    assert "sk-block" not in repr(Models(base))
+
+
+# -- asked again
+
+
+def flaky(*codes: int, **headers: str) -> Answer:
+    """Fail with these codes one after the other, then answer."""
+    answer = scripted("At last.")
+
+    def say(handler: Any, received: Any, number: int) -> None:
+        if number <= len(codes):
+            reply(handler, codes[number - 1], {"error": KEY}, **headers)
+        else:
+            answer(handler, received, number)
+
+    return say
+
+
+@pytest.mark.parametrize("codes", [(503,), (429, 500)])
+async def test_a_provider_that_is_down_is_asked_again(codes: tuple[int, ...]):
+    heard: list[str] = []
+    with serve(flaky(*codes)) as provider:
+        models = Models(
+            choice(provider.url, retries=2, timeout=timedelta(seconds=30)),
+            on_retry=lambda _model, reason: heard.append(reason),
+        )
+        response = await ask(models.model_for("acme"))
+    assert response.parts == [TextPart("At last.")]
+    assert len(provider.received) == len(codes) + 1
+    assert all(f"HTTP {code}" in reason for code, reason in zip(codes, heard, strict=True))
+    assert KEY not in str(heard)
+
+
+async def test_it_is_asked_so_often_and_then_the_next_one_is():
+    with serve(flaky(*[503] * 9)) as provider:
+        chain = choice(
+            provider.url, retries=2, fallbacks=("offline",), timeout=timedelta(seconds=30)
+        )
+        response = await ask(Models(chain).model_for("acme"))
+    assert response.provider_name == "offline"
+    assert len(provider.received) == 3
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404])
+async def test_what_is_refused_is_not_asked_again(code: int):
+    with serve(flaky(code, code)) as provider, pytest.raises(Refused):
+        await ask(Models(choice(provider.url, retries=5)).model_for("acme"))
+    assert len(provider.received) == 1
+
+
+async def test_nothing_is_asked_again_beyond_its_time():
+    """The server wants to be left alone for longer than an answer may take."""
+    with serve(flaky(503, **{"Retry-After": "60"})) as provider:
+        with pytest.raises(Unavailable, match="not available"):
+            await ask(Models(choice(provider.url, retries=5)).model_for("acme"))
+        assert len(provider.received) == 1
+
+
+async def test_all_models_of_a_process_share_their_retries():
+    with serve(flaky(*[503] * 99)) as provider:
+        models = Models(choice(provider.url, retries=1, timeout=timedelta(seconds=30)))
+        spent = RetryBudget()
+        while spent.take():
+            pass
+        models._budget = spent
+        for _ in range(5):
+            with pytest.raises(Unavailable):
+                await ask(models.model_for("acme"))
+    assert len(provider.received) == 5
+
+
+@given(st.lists(st.sampled_from(["request", "retry"]), max_size=300))
+def test_retries_stay_a_share_of_what_was_asked(doings: list[str]):
+    budget, requests, retries = RetryBudget(spare=5, share=0.2), 0, 0
+    for doing in doings:
+        if doing == "request":
+            budget.requested()
+            requests += 1
+        else:
+            retries += budget.take()
+        assert retries <= 5 + 0.2 * requests + 1e-9
+
+
+@given(st.integers(1, 50), st.floats(0, 1, exclude_max=True), st.floats(0, 30))
+def test_waits_are_spread_and_bounded(attempt: int, chance: float, asked_for: float):
+    waited = pause(attempt, chance, asked_for=asked_for)
+    assert asked_for <= waited <= asked_for + 8
+    assert pause(attempt, 0, asked_for=asked_for) == asked_for
+    assert pause(attempt + 1, 1) >= pause(attempt, 1)
+
+
+def test_only_a_plain_number_of_seconds_is_believed():
+    assert retry_after({"retry-after": " 7 "}) == 7
+    for said in (None, {}, {"retry-after": "Wed, 21 Oct 2026"}, {"retry-after": "-1"}):
+        assert retry_after(said) == 0
 
 
 def test_the_most_a_call_may_use_is_counted_before_it_is_made():

@@ -82,7 +82,7 @@ def test_a_budget_too_small_for_all_members_goes_to_a_person(house: House):
     small = house.submit(TWO, budget={"tokens": 2 * LEAST_TOKENS - 1})
     decision = house.orchestrator(tokens=200_000).decide(small)
     assert decision.route == "escalation"
-    assert "3,999 tokens for 2 members" in decision.reasons[0]
+    assert "9,999 tokens for 2 members" in decision.reasons[0]
     enough = house.submit(TWO, budget={"tokens": 2 * LEAST_TOKENS})
     assert house.orchestrator(tokens=200_000).decide(enough).route == "task_force"
     assert house.orchestrator(tokens=None).consider(small).route == "task_force"

@@ -122,6 +122,32 @@ def test_a_force_goes_only_where_it_may(house: House, moves: list[ForceStatus]):
                 house.forces.become(force, wanted)
 
 
+SPEAKERS = (*(seat.member for seat in SEATS), COORDINATOR, "stranger")
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from((*SPEAKERS, *SPEAKERS, *MOVES)), max_size=25))
+def test_messages_are_those_of_members_while_it_was_active_in_the_order_they_spoke(
+    house: House, events: list[str]
+):
+    _, force = gather(house)
+    now, told = "active", list[tuple[str, int]]()
+    for place, event in enumerate(events):
+        if event in MOVES:
+            if (now, event) in ALLOWED:
+                house.forces.become(force, event)  # type: ignore[arg-type]
+                now = event
+        elif event == "stranger" or now != "active":
+            with pytest.raises(Refused):
+                house.forces.post(force, event, "proposal", {"place": place})
+        else:
+            assert house.forces.post(force, event, "proposal", {"place": place}) == len(told) + 1
+            told.append((event, place))
+    said = house.forces.messages(force)
+    assert [(one.member, one.content["place"]) for one in said] == told
+    assert [one.sequence for one in said] == list(range(1, len(told) + 1))
+
+
 def test_it_pauses_and_goes_on_as_one_and_a_task_without_one_needs_nothing(house: House):
     task, _ = gather(house)
     for waits, status in ((True, "paused"), (True, "paused"), (False, "active")):

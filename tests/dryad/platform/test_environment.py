@@ -1,6 +1,7 @@
 """What processes find in their environment: the same settings, and nobody else's Prefect."""
 
 import ssl
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import load
 from dryad.platform import environment
+from dryad.platform.plan import Plan
 
 GIVEN = {
     "DRYAD_API_PORT": "8123",
@@ -31,6 +33,22 @@ def test_a_process_reads_exactly_the_settings_of_its_installation(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     assert load(environment.exported(settings), directory=elsewhere)[0] == settings
+
+
+def test_keys_of_models_reach_only_who_carries_runs(tmp_path: Path) -> None:
+    given = {"OPENAI_API_KEY": "sk-planted-1", "ANTHROPIC_API_KEY": "sk-planted-2"}
+    settings, _ = load(given, directory=tmp_path)
+    secrets = Secrets.create_or_read(settings.secrets_path)
+    with closing(Plan(settings, secrets)) as plan:
+        told = {
+            command.name: str(command.environment)
+            for command in (
+                plan.server(), plan.api(), plan.keeper(), plan.worker(),
+                plan.registration(reset_schedules=False), plan.chore("prepare"),
+            )
+        }  # fmt: skip
+    assert [name for name, text in told.items() if "sk-planted" in text] == ["worker"]
+    assert all(key in told["worker"] for key in given.values())
 
 
 def test_another_installation_and_another_prefect_do_not_get_through(
