@@ -14,7 +14,7 @@ Right = Literal["read", "write", "delete"]
 
 SELF, TENANT, ANY = "self", "tenant", "*"
 
-_INTERNAL = ("agent:", "task:")
+_INTERNAL = ("agent:", "task:", "dialogue:")
 """Origins that DRYAD itself gives; no source needs to list them."""
 
 _Names = Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]

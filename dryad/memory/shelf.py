@@ -9,11 +9,11 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, bindparam, case, null, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, case, null, select
 from sqlalchemy.orm import Session
 
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow
@@ -158,6 +158,8 @@ EMPTY = Shelf(
 )
 
 
+_DOCUMENTS = cast("Table", DocumentRow.__table__).c
+_PASSAGES = cast("Table", PassageRow.__table__).c
 _STATE = select(ShelfRow.written, ShelfRow.removals).where(ShelfRow.tenant == bindparam("tenant"))
 
 
@@ -205,23 +207,24 @@ def _with_added(
     shelf: Shelf, tenant: TenantId, session: Session, written: int, embedder: Embedder | None
 ) -> Shelf:
     """Read what was shelved since; numbers ascend in commit order, so nothing hides below."""
-    added = session.execute(
+    added = _plain(
+        session,
         select(
-            PassageRow.number,
-            PassageRow.length,
-            PassageRow.bag,
-            DocumentRow.category,
-            DocumentRow.agent,
+            _PASSAGES.number,
+            _PASSAGES.length,
+            _PASSAGES.bag,
+            _DOCUMENTS.category,
+            _DOCUMENTS.agent,
             _vector_by(embedder),
         )
-        .join(DocumentRow, DocumentRow.id == PassageRow.document)
+        .join_from(_PASSAGES.number.table, _DOCUMENTS.id.table, _DOCUMENTS.id == _PASSAGES.document)
         .where(
-            PassageRow.tenant == tenant,
-            PassageRow.number > shelf.written,
-            DocumentRow.deleted.is_(None),
+            _PASSAGES.tenant == tenant,
+            _PASSAGES.number > shelf.written,
+            _DOCUMENTS.deleted.is_(None),
         )
-        .order_by(PassageRow.number)
-    ).all()
+        .order_by(_PASSAGES.number),
+    )
     if not added:
         return replace(shelf, written=written)
     numbers, lengths, bags, categories, agents, vectors = zip(*added, strict=True)
@@ -242,6 +245,12 @@ def _with_added(
         if embedder
         else (),
     )
+
+
+def _plain(session: Session, query: Select[Any]) -> list[Any]:
+    """Return rows as the driver gives them: what wraps a row costs as much as reading it."""
+    cursor: Any = session.connection().execute(query).cursor
+    return cursor.fetchall()
 
 
 def _without_removed(shelf: Shelf, tenant: TenantId, session: Session, removals: int) -> Shelf:
@@ -307,7 +316,7 @@ def _vector_by(embedder: Embedder | None) -> ColumnElement[Any]:
     """Select the vector where this model made it; vectors of two models mean different things."""
     if embedder is None:
         return null()
-    return case((PassageRow.embedder == embedder.name, PassageRow.vector), else_=None)
+    return case((_PASSAGES.embedder == embedder.name, _PASSAGES.vector), else_=None)
 
 
 def _postings(run: Keys, term: int) -> Keys:

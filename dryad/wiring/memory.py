@@ -7,6 +7,7 @@ from dryad.execution.coordinator import Coordinator
 from dryad.execution.scribe import Scribe
 from dryad.memory.archivist import Archivist
 from dryad.memory.consolidation import Consolidation
+from dryad.memory.dialogues import Dialogues
 from dryad.memory.librarian import Librarian
 from dryad.memory.minilm import MiniLM
 from dryad.memory.mirroring.index import IndexCopy
@@ -93,3 +94,8 @@ class MemoryServices(Foundation):
     def consolidation(self) -> Consolidation:
         """Keeps what is worth it before it expires."""
         return Consolidation(self.archivist, self.coordinator)
+
+    @cached_property
+    def dialogues(self) -> Dialogues:
+        """What was said to each other."""
+        return Dialogues(self.librarian)
