@@ -133,6 +133,17 @@ def cancel(
         say(f"{task} is cancelled")
 
 
+@app.command()
+def release(task: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
+    """Let a task that a restore holds begin anew, as a new task."""
+    with api(tenant) as client:
+        found = client.post(f"api/v1/tasks/{task}/release", {})
+    if as_json:
+        print_json(found)
+    else:
+        say(f"{task} is {found['reason']}")
+
+
 def json_object(text: str, option: str) -> dict[str, Any]:
     """Read a JSON object from the command line.
 

@@ -12,7 +12,7 @@ from dryad.api.auth import Access, TaskReader, TaskWriter
 from dryad.api.routes.consultations import CaseOut
 from dryad.api.routes.decisions import DecisionOut
 from dryad.api.shapes import Incoming, Limit, Name, Outgoing, Page, Prose, Ref
-from dryad.foundation.errors import InvalidRequest
+from dryad.foundation.errors import Conflict, InvalidRequest
 from dryad.foundation.ids import TaskId
 from dryad.orchestration.task_force import ForceStatus, MessageKind
 from dryad.orchestration.tasks import Request, Status, Task
@@ -228,6 +228,20 @@ def cancel(
     clear_away(access.edge.services, task, task.reason)
     later.add_task(access.edge.stop, task)
     return TaskOut.model_validate(task)
+
+
+@router.post("/{task_id}/release")
+def release(task_id: Ref, access: TaskWriter) -> TaskOut:
+    """Let a task that a restore holds begin anew, as a new task; nothing answered before counts."""
+    services = access.edge.services
+    task = services.tasks.get(access.tenant, TaskId(task_id))
+    if task.status != "held":
+        raise Conflict(
+            f"task {task.id} is {task.status}, not held", "Only what a restore holds is released."
+        )
+    ended = services.tasks.renew(task.id)
+    services.cases.cancel(task.id, reason=ended.reason)
+    return TaskOut.model_validate(ended)
 
 
 def _steps(access: Access, task: Task) -> Steps:

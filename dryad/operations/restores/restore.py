@@ -78,6 +78,7 @@ class Restore:
                 "Use another set; `dryad backup list` shows which are verified.",
             )
         manifest, target = wanted.manifest, wanted.targets[0]
+        self._forget_earlier()
         self._require_room(manifest)
         try:
             (self.directory / "fresh").mkdir(mode=0o700, parents=True)
@@ -149,6 +150,17 @@ class Restore:
         return Outcome(self.id, set_id, in_force, reasons[-1] if reasons else "")
 
     # -- helpers
+
+    def _forget_earlier(self) -> None:
+        """Take away what ended restores replaced: the safety copies still hold it."""
+        for directory in restores(self._stores.home).glob("*/before"):
+            earlier = Restore(self._backups, self._anchor, directory.parent.name)
+            if earlier.journal.last() not in {"done", "rolled_back"}:
+                continue
+            places = self._places()
+            for swap in earlier.journal.swaps():
+                places.remove(swap.kind, swap.aside)
+            shutil.rmtree(directory)
 
     def _open(self, manifest: Manifest, target: Target) -> None:
         for part in manifest.parts:

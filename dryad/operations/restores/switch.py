@@ -4,6 +4,7 @@ What is to happen is written down before the first rename. Where each thing lies
 came, so going back, or looking again, is the same work whenever and however often it is begun.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,16 @@ class Places:
         assert self._cluster is not None
         self._cluster.rename(old, new)
         self._known = None
+
+    def remove(self, kind: str, name: str) -> None:
+        """Remove it; what is gone is as good."""
+        if kind == "database":
+            assert self._cluster is not None
+            self._cluster.drop(name)
+        elif Path(name).is_dir() and not Path(name).is_symlink():
+            shutil.rmtree(name)
+        else:
+            Path(name).unlink(missing_ok=True)
 
 
 def forward(swaps: Sequence[Swap], places: Places) -> None:

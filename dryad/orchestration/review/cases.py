@@ -249,10 +249,10 @@ class Cases:
             )
 
     def cancel(self, task: TaskId, *, reason: str) -> None:
-        """Close every open case of a task that will not go on."""
+        """Close every open or held case of a task that will not go on."""
         with self._database.transaction() as session:
             for row in session.scalars(
-                select(CaseRow).where(CaseRow.task == task, CaseRow.status.in_(OPEN))
+                select(CaseRow).where(CaseRow.task == task, CaseRow.status.in_((*OPEN, "held")))
             ):
                 at = self._clock().isoformat()
                 verdict = Verdict("reject", reason, "dryad", "deadline", at)

@@ -120,6 +120,21 @@ def test_what_is_cancelled_has_ended_with_its_reason(acme: httpx.Client, house: 
     assert acme.post(f"/api/v1/tasks/{task}/cancel").json()["status"] == "cancelled"
 
 
+def test_what_a_restore_holds_begins_anew_when_a_person_releases_it(
+    acme: httpx.Client, globex: httpx.Client, house: House
+):
+    task = acme.post("/api/v1/tasks", json={"text": "a", "idempotency_key": "k"}).json()["id"]
+    assert acme.post(f"/api/v1/tasks/{task}/release").status_code == 409
+    house.services.tasks.set_status(TaskId(task), "held", reason="restored from a set")
+    assert globex.post(f"/api/v1/tasks/{task}/release").status_code == 404
+    ended = acme.post(f"/api/v1/tasks/{task}/release").json()
+    again = ended["reason"].rpartition(" ")[2]
+    assert ended["status"] == "superseded"
+    assert acme.get(f"/api/v1/tasks/{again}").json()["text"] == "a"
+    assert acme.get(f"/api/v1/tasks/{again}").json()["status"] == "submitted"
+    assert acme.post(f"/api/v1/tasks/{task}/release").status_code == 409
+
+
 def test_another_tenants_task_does_not_exist(acme: httpx.Client, globex: httpx.Client):
     task = acme.post("/api/v1/tasks", json={"text": "a"}).json()["id"]
     for answer in (

@@ -140,6 +140,22 @@ def test_going_back_leaves_everything_as_it_was(house: House, tmp_path: Path):
     database.close()
 
 
+def test_the_next_restore_takes_away_what_the_last_one_replaced(house: House, tmp_path: Path):
+    backups = kept_and_gone_on(house, tmp_path)
+    first, second = (Restore.new(backups, anchor(house)) for _ in range(2))
+    for restore in (first, second):
+        restore.prepare(backups.find("newest"))
+        restore.switch()
+        restore.finish()
+    assert not (first.directory / "before").exists()
+    assert (second.directory / "before").exists()
+    if not house.stores.is_sqlite("dryad"):
+        cluster = house.stores.cluster(house.stores.database)
+        waiting = [n for n in cluster.databases() if n.startswith(f"{cluster.database}_before_")]
+        assert waiting
+        assert all(name.endswith(second.id.replace("-", "_")) for name in waiting)
+
+
 def killed_at(count: int, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> bool:
     """Do something in a process that is killed with -9 at its n-th rename; False: it got through.
 
