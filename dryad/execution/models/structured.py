@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pydantic_ai import Agent, StructuredDict
+from pydantic_ai import Agent, NativeOutput, StructuredDict
 from pydantic_ai.exceptions import AgentRunError
 
 from dryad.execution.models.language import Language, in_our_words
@@ -53,14 +53,27 @@ def ask_for(
     agent = Agent(
         language,
         instructions=instructions,
-        output_type=StructuredDict(dict(shape), name=str(shape["title"])),
+        output_type=_asked(language, StructuredDict(dict(shape), name=str(shape["title"]))),
         retries=_RETRIES,
     )
+
+    async def answered() -> Any:
+        async with language:  # its connections belong to this loop
+            return await agent.run(prompt)
+
     try:
-        result = asyncio.run(agent.run(prompt))
+        result = asyncio.run(answered())
     except AgentRunError as error:
         raise in_our_words(error, language.model_name) from None
     usage = result.usage
     return Structured(
         result.output, language.model_name, usage.total_tokens, usage.cost or Decimal(0)
     )
+
+
+def _asked(language: Language, shape: Any) -> Any:
+    """Return how the shape is asked for: of servers that can be held to a schema, so.
+
+    Small models rarely call the tool that would carry it, and keep to a grammar always.
+    """
+    return NativeOutput(shape) if language.system in {"openai", "ollama"} else shape
