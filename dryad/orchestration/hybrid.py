@@ -325,7 +325,7 @@ def verdict_of(case: Case) -> episodes.Verdict:
     assert said is not None
     return episodes.Verdict(
         decision=said.decision,
-        reason=said.reason,
+        reason="; ".join([said.reason, *(f"{sender} said: {text}" for sender, text in case.talk)]),
         reply=said.reply,
         arguments=said.edited_arguments,
         case=case.id,
