@@ -16,7 +16,9 @@ def validate(
     *,
     as_json: Json = False,
 ) -> None:
-    """Try each level's effects on this installation; exit 1 when one does not show.
+    """Prove that each level does what it is for.
+
+    Its effects are tried on this installation; exit 1 when one does not show.
 
     Everything happens in the tenant `validation` and is taken away again.
     """

@@ -38,6 +38,9 @@ class DocumentIn(Incoming):
     )
     agent: Name | None = Field(default=None, description="Owner; null: everybody in the tenant")
     details: JsonObject = Field(default={})
+    compared: bool = Field(
+        default=False, description="Say which text of the same owner it is almost the same as"
+    )
     replace: bool = Field(
         default=False, description="Withdraw what came from the same origin with another text"
     )
@@ -49,6 +52,8 @@ class ShelvedOut(Outgoing):
     id: str
     passages: int
     duplicate_of: str | None
+    near: str | None = Field(description="With `compared`: what it is almost the same as")
+    likeness: float
 
 
 class PassageOut(Outgoing):
