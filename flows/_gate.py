@@ -6,6 +6,7 @@ from prefect import suspend_flow_run
 from prefect.input import RunInput
 from pydantic import BaseModel, Field, create_model
 
+from dryad.orchestration.review.plans import filled_in_plan
 from dryad.orchestration.review.questions import Case, Question
 from tasks.orchestration import settle_case
 
@@ -85,7 +86,7 @@ def _edits(case: Case) -> dict[str, Any]:
     """Return what a reviewer may change: the plan, filled in as it stands, or arguments."""
     if case.plan is None:
         return _EDIT
-    filled_in = [PlanStep.model_validate(step) for step in case.plan]
+    filled_in = [PlanStep.model_validate(step) for step in filled_in_plan(case.plan)]
     about = "Only to edit: change, add or take away steps, and choose edit above."
     plan: Any = (list[PlanStep], Field(filled_in, title="The plan", description=about))
     return {"plan": plan, **(_EDIT if case.kind == "approval" else {})}

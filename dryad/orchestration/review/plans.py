@@ -15,6 +15,7 @@ from dryad.foundation.ids import TenantId
 from dryad.foundation.tools import Tools
 from dryad.orchestration.model_planner import read_plan
 from dryad.orchestration.plan import Plan
+from dryad.orchestration.review.quoting import visible
 
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _HOW = (
@@ -114,6 +115,14 @@ def shown_plan(
     return question.get("plan")
 
 
+def filled_in_plan(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the steps of a plan as a form shows them.
+
+    What is written to mislead the eye is named, for a browser would carry it out.
+    """
+    return [{**step, "text": visible(step["text"])} for step in steps]
+
+
 def edits_in_form(
     values: Mapping[str, Any], shown: Sequence[Mapping[str, Any]] | None
 ) -> dict[str, Any] | None:
@@ -124,7 +133,7 @@ def edits_in_form(
     """
     arguments: dict[str, Any] | None = values.get("edited_arguments") or None
     plan: object = values.get("plan")
-    if shown is None or plan is None or plan == list(shown):
+    if shown is None or plan is None or plan == filled_in_plan(shown):
         return arguments
     if arguments:
         raise InvalidRequest("change the plan or the arguments of its call, not both at once")

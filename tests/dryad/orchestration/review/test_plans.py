@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from dryad.foundation.errors import InvalidRequest, Refused
 from dryad.orchestration.plan import MAX_STEPS, Plan
-from dryad.orchestration.review.plans import EditedPlans, plan_difference
+from dryad.orchestration.review.plans import (
+    EditedPlans,
+    edits_in_form,
+    filled_in_plan,
+    plan_difference,
+)
 from dryad.orchestration.review.questions import Case
 from tests.dryad.orchestration.review.conftest import ACME, BOB, CALL, QUESTION, World
 from tests.dryad.orchestration.review.test_cases import spend
@@ -102,6 +107,15 @@ def test_a_form_whose_plan_was_left_alone_approves_it(world: World):
     case = world.cases.settle(ASKED)
     assert case.allows
     assert case.edited_plan is None
+
+
+def test_what_misleads_the_eye_is_named_in_the_form_and_is_no_edit():
+    steps = [{"id": "s1", "text": "Open safe\u202egnp.exe", "capability": "operate"}]
+    shown = filled_in_plan(steps)
+    assert shown[0]["text"] == "Open safe⟨U+202E⟩gnp.exe"
+    assert edits_in_form({"plan": shown}, steps) is None
+    changed = [{**shown[0], "text": "Open nothing"}]
+    assert edits_in_form({"plan": changed}, steps) == {"steps": changed}
 
 
 def test_the_second_person_sees_what_the_first_changed(world: World):
