@@ -47,6 +47,7 @@ from dryad.orchestration.review.plans import EditedPlans
 from dryad.orchestration.review.quality import Reviews
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
+from dryad.orchestration.review.talk import Talk
 from dryad.orchestration.task_force import TaskForces
 from dryad.orchestration.tasks import Tasks
 from dryad.wiring.memory import MemoryServices
@@ -197,6 +198,11 @@ class Services(MemoryServices):
             self.database, self.audit, secret=self.secrets.review_secret, patience=waits,
             clock=self.clock,
         )  # fmt: skip
+
+    @cached_property
+    def talk(self) -> Talk:
+        """Messages about questions."""
+        return Talk(self.database, self.audit, self.clock)
 
     @cached_property
     def reviews(self) -> Reviews:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
 from dryad.foundation.accounts import Amounts
+from dryad.foundation.errors import LimitExceeded
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.orchestration.critic import Checked, Critique
 from dryad.orchestration.decision import Decision, Seat, shape, sole_agent
@@ -76,21 +78,30 @@ def decide(task: Task) -> Decision:
     held = budgets.reserve(accounts, {}, id=f"plan-{task.id}")
     chosen = services().orchestrator.decide(task)
     planner = chosen.details["planner"]
-    used: Amounts = {
-        "tokens": planner["tokens"],
-        "cost_usd": planner["cost_usd"],
-        "requests": min(1, planner["tokens"]),
-    }
-    budgets.settle(held.id, used)
-    fan_out, depth = shape(chosen.seats)
-    budgets.allow_shape(accounts, fan_out=fan_out, depth=depth)
+    budgets.settle(held.id, _asked_once(planner["tokens"], planner["cost_usd"]))
+    _allow_shape(task, chosen)
     return chosen
+
+
+def _asked_once(tokens: int, cost_usd: Decimal | float) -> Amounts:
+    return {"tokens": tokens, "cost_usd": cost_usd, "requests": min(1, tokens)}
+
+
+def _allow_shape(task: Task, chosen: Decision) -> None:
+    fan_out, depth = shape(chosen.seats)
+    services().budgets.allow_shape(paying(task), fan_out=fan_out, depth=depth)
 
 
 @step("revise")
 def revise(task: Task, decision: Decision, case: Case) -> Decision:
-    """Weigh the plan that a person allowed instead; see `HybridOrchestrator.revise`."""
-    return services().orchestrator.revise(task, decision, case)
+    """Weigh the plan that a person allowed instead; see `HybridOrchestrator.revise`.
+
+    Raises:
+        Refused: the accounts that pay do not allow that many seats.
+    """
+    revised = services().orchestrator.revise(task, decision, case)
+    _allow_shape(task, revised)
+    return revised
 
 
 @step("question", shown_as="question-{member}", recorded=lambda case: case.verdict is not None)
@@ -127,8 +138,20 @@ async def _label(tenant: TenantId, task: TaskId, *, waiting: bool = False) -> No
 
 @step("criticise")
 def criticise(task: Task, decision: Decision, findings: list[Finding]) -> Critique:
-    """Let a model object to what members found; see `HybridOrchestrator.criticise`."""
-    return services().orchestrator.criticise(task, decision, findings)
+    """Let a model object to what members found; see `HybridOrchestrator.criticise`.
+
+    Where the accounts that pay allow no more, nobody objects.
+    """
+    orchestrator, budgets = services().orchestrator, services().budgets
+    if not orchestrator.criticises:
+        return Critique()
+    try:
+        held = budgets.reserve(paying(task), {}, id=f"critique-{task.id}")
+    except LimitExceeded as limit:
+        return Critique(refused=limit.message)
+    critique = orchestrator.criticise(task, decision, findings)
+    budgets.settle(held.id, _asked_once(critique.tokens, critique.cost_usd))
+    return critique
 
 
 @step("assemble")

@@ -10,6 +10,7 @@ from dryad.api.edge import Edge
 from dryad.api.routes import (
     agents,
     audit,
+    backups,
     budgets,
     consultations,
     decisions,
@@ -47,6 +48,7 @@ _RESOURCES = (
     notes,
     policies,
     budgets,
+    backups,
     reviewers,
     stops,
     tenants,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dryad.cli.output import print_rows, say
+from dryad.foundation import logs
 from dryad.foundation.errors import Refused
 from dryad.foundation.settings import Settings, load
 
@@ -46,6 +47,7 @@ def restore(
     from dryad.platform.instance import Instance  # noqa: PLC0415 - as above
 
     settings = _settings(target)
+    logs.configure(settings.logs_dir, component="restore", level=settings.log_level)
     anchor = settings.audit_anchor
     assert anchor is not None
     if keys is not None:

@@ -80,6 +80,19 @@ def plan(case: int, *, tenant: Tenant = "") -> None:
     print_json({"steps": found["plan"]})
 
 
+@inbox.command("say")
+def say_about(
+    case: int,
+    text: Annotated[str, typer.Argument(help="For reviewers and, with the answer, the agent.")],
+    *,
+    tenant: Tenant = "",
+) -> None:
+    """Say something about an open question; it allows nothing."""
+    with api(tenant) as client:
+        client.post(f"api/v1/consultations/{case}/messages", {"text": text})
+    say(f"it stands in the brief; decide with `dryad answer {case}`")
+
+
 @inbox.command()
 def codes(
     case: int, *, approver: Approver, code: Code = "", tenant: Tenant = "", as_json: Json = False

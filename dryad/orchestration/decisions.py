@@ -224,7 +224,8 @@ def _rate(part: int, whole: int) -> float | None:
 
 
 def _count_planning(session: Session, task: TaskId, decision: Decision) -> None:
-    if planner := decision.details.get("planner"):
+    planner = decision.details.get("planner")
+    if planner and planner["tokens"]:  # rules use none, and then nothing has to be written
         session.execute(
             update(TaskRow)
             .where(TaskRow.id == task)

@@ -149,6 +149,11 @@ class HybridOrchestrator:
         chosen.details["drafted"] = self._drafted(task, plan)
         return chosen
 
+    @property
+    def criticises(self) -> bool:
+        """Whether there is a model that may object."""
+        return self._critic and self._language is not None and self._tokens is not None
+
     def criticise(self, task: Task, chosen: Decision, findings: Sequence[Finding]) -> Critique:
         """Let a model object to what the members of a task force found, when there is one to ask.
 
@@ -161,7 +166,7 @@ class HybridOrchestrator:
             Refused: a stop is in force for the tenant.
         """
         language = self._language
-        if not self._critic or language is None or self._tokens is None or len(findings) < 2:
+        if language is None or self._tokens is None or not self._critic or len(findings) < 2:
             return Critique()
         self._stops.check(task.tenant)
         return criticise(
@@ -320,7 +325,7 @@ def verdict_of(case: Case) -> episodes.Verdict:
     assert said is not None
     return episodes.Verdict(
         decision=said.decision,
-        reason=said.reason,
+        reason="; ".join([said.reason, *(f"{sender} said: {text}" for sender, text in case.talk)]),
         reply=said.reply,
         arguments=said.edited_arguments,
         case=case.id,

@@ -53,6 +53,7 @@ class Keeper:
             Beat("reap", rounds.reap, 5),
             Beat("expire", rounds.expire, 5),
             Beat("halt", rounds.halt, 1),
+            Beat("remind", rounds.remind, 15),
             Beat("charge", rounds.charge, 15),
             Beat("measure", rounds.measure, 15),
             Beat("rotate", rounds.rotate, 15),

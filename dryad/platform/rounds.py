@@ -107,6 +107,11 @@ class Rounds:
         for case in self.services.cases.expire():
             log.info("question_expired", case=case.id, task=case.task)
 
+    def remind(self) -> None:
+        """Say aloud which questions will soon count as no."""
+        for one in self.services.talk.remind():
+            log.warning("question_due_soon", case=one.case, task=one.task, due=one.due.isoformat())
+
     def appraise(self) -> None:
         """Raise an alarm about reviewers who say yes faster than anybody reads."""
         for one in self.services.reviews.quality(None):

@@ -41,6 +41,14 @@ class Ui:
         self.page.keyboard.press("Escape")
         self.page.get_by_role("link", name=run_name).click()
         self.page.wait_for_url("**/flow-run/**")  # the list has menus, too
+        return self._open_dialog()
+
+    def open_question(self, run: str) -> Any:
+        """Open a waiting run by its address and return the dialog of its question."""
+        self.page.goto(f"{self.url}/v2/runs/flow-run/{run}")
+        return self._open_dialog()
+
+    def _open_dialog(self) -> Any:
         self.see_state("Suspended")  # before that the menu has no *Resume*
         self.page.locator("button[aria-haspopup=menu]").last.click()
         self.page.get_by_role("menuitem", name="Resume").click()

@@ -20,6 +20,7 @@ from dryad.bootstrap import Services
 from dryad.execution.memories import Document
 from dryad.execution.models.language import Language
 from dryad.execution.models.prices import FREE
+from dryad.foundation.accounts import accounts_of
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.orchestration.review.reviewers import Claim
 from flows.orchestrate_task import TaskForm, orchestrate_task
@@ -161,6 +162,8 @@ async def test_what_a_critic_objects_to_is_done_over_and_the_report_tells_it(hou
     planner = house.decisions.get(ACME, found["task"].id)["planner"]["tokens"]
     assert found["task"].tokens == members + planner + result["critique"]["tokens"]
     assert "It says nothing of stops." in models.asked[-1]
+    account = house.budgets.get(accounts_of(ACME, task=found["task"].id)[-1])
+    assert account.lines["tokens"].spent == found["task"].tokens, "who objects is paid as well"
 
 
 async def test_what_stays_in_doubt_waits_for_a_person_and_the_force_with_it(house: Services):

@@ -11,8 +11,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
 
-from dryad.api.auth import Access, Reviewer
-from dryad.api.shapes import ClaimIn, JsonObject, Limit, Outgoing, Page, Prose, claim_of
+from dryad.api.auth import Access, Reviewer, TaskReader
+from dryad.api.shapes import ClaimIn, Incoming, JsonObject, Limit, Outgoing, Page, Prose, claim_of
 from dryad.foundation.errors import DryadError
 from dryad.orchestration.review.reviewers import Proof
 from dryad.orchestration.review.verdicts import Word
@@ -36,6 +36,21 @@ class VerdictOut(Outgoing):
     reply: str
     edited_arguments: dict[str, Any] | None
     verified: bool = Field(description="Whether it is known that it was them")
+
+
+class MessageIn(Incoming):
+    """A message about a question."""
+
+    text: Prose
+
+
+class MessageOut(Outgoing):
+    """A message about a question; it is in its brief, and reaches the agent with the answer."""
+
+    sequence: int
+    sender: str
+    text: str
+    at: datetime
 
 
 class VoteOut(Outgoing):
@@ -144,6 +159,24 @@ def answer(case_id: CaseId, body: AnswerIn, access: Reviewer, later: BackgroundT
     if case.verdict is not None:
         later.add_task(access.edge.wake, case)
     return CaseOut.model_validate(case)
+
+
+@router.get("/{case_id}/messages")
+def messages(case_id: CaseId, access: Reviewer) -> Page[MessageOut]:
+    """List what was said about a question."""
+    access.edge.services.cases.get(access.tenant, case_id)
+    found = access.edge.services.talk.of(case_id)
+    return Page[MessageOut](items=[MessageOut.model_validate(one) for one in found])
+
+
+@router.post("/{case_id}/messages", status_code=201)
+def say(case_id: CaseId, body: MessageIn, access: TaskReader) -> MessageOut:
+    """Say something about an open question; it allows nothing. Reviewers and who asked may."""
+    case = access.edge.services.cases.get(access.tenant, case_id)
+    if case.requester != access.actor:
+        access.caller.require("review")
+    made = access.edge.services.talk.say(access.tenant, case_id, body.text, by=access.actor)
+    return MessageOut.model_validate(made)
 
 
 @router.post("/{case_id}/codes")

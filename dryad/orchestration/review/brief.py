@@ -35,6 +35,7 @@ def brief(
     refusal: str = "",
     edited: Mapping[str, Any] | None = None,
     review: str = "",
+    talk: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Return the markdown page of one case.
 
@@ -49,6 +50,7 @@ def brief(
         refusal: Why the last answer was not accepted.
         edited: What a reviewer put in place of the arguments, or of the plan, asked about.
         review: Who must say yes, and who did; see `review`.
+        talk: Sender and text of what was said about it.
     """
     parts: list[str] = []
     if refusal:
@@ -67,6 +69,9 @@ def brief(
     parts += _exactly(question, edited)
     if question.get("origin"):
         parts += ["### Where this comes from", quoted(str(question["origin"]))]
+    if talk:
+        said = "\n\n".join(f"{sender}: {text}" for sender, text in talk)
+        parts += ["### What was said about it", quoted(said)]
     parts += [
         "### What this judgement cannot know",
         inline(str(question["limits"])),

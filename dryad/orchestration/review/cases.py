@@ -37,6 +37,7 @@ from dryad.orchestration.review.questions import (
     form_key,
 )
 from dryad.orchestration.review.reviewers import Claim, Reviewers
+from dryad.orchestration.review.talk import messages_of
 from dryad.orchestration.review.verdicts import Verdict, Word
 from dryad.orchestration.standing import ENDS
 
@@ -278,14 +279,20 @@ class Cases:
             return self._read(session, session.scalars(query).all())
 
     def _read(self, session: Session, rows: Sequence[CaseRow]) -> list[Case]:
-        """Read cases with what was said about them; two queries, however many they are."""
+        """Read cases with what was said about them; three queries, however many they are."""
         spoken = [row.id for row in rows if row.status == "in_progress" or row.verdict]
         votes: dict[int, list[VoteRow]] = defaultdict(list)
         wanted = select(VoteRow).where(VoteRow.case.in_(spoken)).order_by(VoteRow.at)
         for vote in session.scalars(wanted) if spoken else ():
             votes[vote.case].append(vote)
         single = self._reviewers.single_user(session)
-        return [case_of(row, votes[row.id], single_user=single) for row in rows]
+        talk = messages_of(session, spoken)
+        return [
+            case_of(
+                row, votes[row.id], [(m.sender, m.text) for m in talk[row.id]], single_user=single
+            )
+            for row in rows
+        ]
 
     def _with_plan(self, row: CaseRow, verdict: Verdict) -> Verdict:
         edits = verdict.edited_arguments

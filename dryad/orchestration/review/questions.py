@@ -89,6 +89,8 @@ class Case:
     """`{approvers, role, why, raised}`: what the policy wanted when it was asked."""
     votes: tuple[Vote, ...]
     """What reviewers said so far, oldest first."""
+    talk: tuple[tuple[str, str], ...]
+    """Who said what about it."""
     title: str
     requester: str
     created: datetime
@@ -172,8 +174,14 @@ def form_key(case_id: int, asked: int) -> str:
     return f"q{case_id}-{asked}"
 
 
-def case_of(row: CaseRow, votes: Sequence[VoteRow] = (), *, single_user: bool) -> Case:
-    """Read a case from its row and what was said about it so far."""
+def case_of(
+    row: CaseRow,
+    votes: Sequence[VoteRow] = (),
+    talk: Sequence[tuple[str, str]] = (),
+    *,
+    single_user: bool,
+) -> Case:
+    """Read a case from its row, its votes, and who said what about it."""
     said = tuple(Vote(vote.approver, vote.decision, vote.reason, vote.at) for vote in votes)
     proof = proof_of(row.tier, single_user=single_user)
     return Case(
@@ -195,11 +203,13 @@ def case_of(row: CaseRow, votes: Sequence[VoteRow] = (), *, single_user: bool) -
             refusal=row.refusal,
             edited=row.edited,
             review=review(row.needs, [(v.approver, v.decision, v.reason) for v in said], proof),
+            talk=talk,
         ),
         words=verdicts.words(editable=editable(row)),
         proof=proof,
         needs=row.needs,
         votes=said,
+        talk=tuple(talk),
         title=row.question["title"],
         requester=row.requester,
         created=row.created,

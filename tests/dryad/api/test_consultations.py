@@ -128,3 +128,21 @@ def sent(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
             name = line.removeprefix("event: ")
         elif line.startswith("data: "):
             yield name, line.removeprefix("data: ")
+
+
+def test_who_asked_and_reviewers_talk_about_a_question_and_strangers_do_not(
+    house: House, acme: httpx.Client, globex: httpx.Client
+):
+    case = ask(house, acme)
+    path = f"/api/v1/consultations/{case.id}/messages"
+    assert acme.post(path, json={"text": "It moved to Monday."}).status_code == 201  # who asked
+    with house.client(house.key("acme", "review", "tasks:read")) as reviewer:
+        assert reviewer.post(path, json={"text": "Why?"}).status_code == 201
+    with house.client(house.key("acme", "tasks:read")) as other:
+        is_problem(other.post(path, json={"text": "Me too"}), 403, "refused")
+    is_problem(globex.post(path, json={"text": "Hello"}), 404, "not_found")
+    said = acme.get(path).json()["items"]
+    assert [one["text"] for one in said] == ["It moved to Monday.", "Why?"]
+    shown = acme.get(f"/api/v1/consultations/{case.id}").json()
+    assert shown["status"] == "in_progress"
+    assert "It moved to Monday." in shown["brief"]

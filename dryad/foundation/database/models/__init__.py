@@ -37,6 +37,7 @@ from dryad.foundation.database.models.memory import (
 )
 from dryad.foundation.database.models.orchestration import (
     TASK_STATUSES,
+    CaseMessageRow,
     CaseRow,
     DecisionRow,
     ForceMemberRow,
@@ -56,6 +57,7 @@ __all__ = [
     "BandRow",
     "Base",
     "BudgetRow",
+    "CaseMessageRow",
     "CaseRow",
     "DecisionRow",
     "DocumentRow",

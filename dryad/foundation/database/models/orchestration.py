@@ -121,9 +121,25 @@ class CaseRow(Base):
     """Keyed code of exactly the call that was allowed; without it nothing is."""
     woken: Mapped[datetime | None]
     """When the waiting run was seen to have gone on."""
+    reminded: Mapped[datetime | None]
+    """When it was said that its time is nearly over."""
     created: Mapped[datetime]
     due: Mapped[datetime]
     closed: Mapped[datetime | None]
+
+
+class CaseMessageRow(Base):
+    """What somebody said about a question before it was decided."""
+
+    __tablename__ = "case_messages"
+
+    case: Mapped[int] = mapped_column(
+        Serial, ForeignKey("cases.id"), primary_key=True, autoincrement=False
+    )
+    sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sender: Mapped[str]
+    text: Mapped[str]
+    at: Mapped[datetime]
 
 
 class VoteRow(Base):
