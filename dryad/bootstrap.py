@@ -23,6 +23,7 @@ from dryad.execution.sandbox.namespaces import NamespaceSandbox
 from dryad.execution.sandbox.pool import Pool
 from dryad.execution.sandbox.port import Limits, Sandbox, SandboxRequest, SandboxResult
 from dryad.execution.toolbox import Toolbox
+from dryad.execution.volumes import Volumes
 from dryad.foundation import logs
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.ids import TenantId
@@ -122,8 +123,15 @@ class Services(MemoryServices):
             mailbox=self.settings.home / "mailbox",
             outside=self.outside,
             mcp=McpServers(read_servers(self.settings.home / "mcp.json"), self.outside),
+            volumes=self.volumes,
             clock=self.clock,
         )
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        """What stateful tools keep."""
+        root, most = self.settings.home / "volumes", self.settings.volume_bytes
+        return Volumes(self.database, root, most_bytes=most, clock=self.clock)
 
     @cached_property
     def direct_calls(self) -> DirectCalls:

@@ -315,6 +315,27 @@ def sessions(
     print_rows(found, columns, as_json=as_json)
 
 
+@app.command()
+def volumes(*, tenant: Tenant = "", as_json: Json = False) -> None:
+    """List what stateful tools keep, the last used first."""
+    with api(tenant) as client:
+        found = client.items("api/v1/tools/volumes")
+    columns = ("session", "tool", "agent", "task", "status", "size_bytes", "used")
+    print_rows(found, columns, as_json=as_json)
+
+
+@app.command()
+def sanitise(
+    session: Annotated[str, typer.Argument(help="As `dryad tools volumes` shows it.")],
+    *,
+    tenant: Tenant = "",
+) -> None:
+    """Overwrite what a session keeps, now; its next call begins with nothing."""
+    with api(tenant) as client:
+        client.delete(f"api/v1/tools/volumes/{session}")
+    say(f"volume {session} is sanitised")
+
+
 def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
     pairs = [text.partition("=") for text in given or ()]
     for name, separator, _ in pairs:

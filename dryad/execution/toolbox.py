@@ -13,13 +13,15 @@ from dryad.execution.memories import Document
 from dryad.execution.outside import NotSent, Outside
 from dryad.execution.plain_text import readable
 from dryad.execution.tool_calls import Passage, ToolOutcome
-from dryad.execution.workbench import RunCode, Search, Shelve
+from dryad.execution.volumes import Volumes
+from dryad.execution.workbench import Ran, RunCode, Search, Shelve
 from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.errors import DryadError, Refused, Unavailable
 from dryad.foundation.ids import TenantId
 from dryad.foundation.schemas import violation
 from dryad.foundation.tool_history import Errand
+from dryad.foundation.tool_rules import is_stateful
 from dryad.foundation.tools import ApprovalPolicy, Permit, Tools, ToolSpec
 
 __all__ = ["Errand", "GrantedTools", "Toolbox"]
@@ -28,6 +30,9 @@ _SHOWN = 20_000
 """Characters of a program's output, and bytes of any result, that a model is shown."""
 
 _BEGINNING = 2_000
+_STATE = "state/"
+"""Where a stateful tool finds and leaves what it keeps."""
+
 _MOST_RESULT_BYTES = 20_000_000
 
 
@@ -44,6 +49,7 @@ class Toolbox:
         mailbox: Path,
         outside: Outside | None = None,
         mcp: McpServers | None = None,
+        volumes: Volumes | None = None,
         clock: Clock = utc_now,
     ) -> None:
         """Hand over what the tools work with.
@@ -56,6 +62,7 @@ class Toolbox:
             mailbox: Takes the messages of tenants that have no address to send to.
             outside: The way to other servers; default one that spares no port.
             mcp: The MCP servers there are; default none.
+            volumes: Where stateful tools keep something; without it they are refused.
             clock: Tells the time.
         """
         self._search = search
@@ -65,6 +72,7 @@ class Toolbox:
         self._mailbox = mailbox
         self._outside = outside or Outside()
         self._mcp = mcp or McpServers()
+        self._volumes = volumes
         self._clock = clock
         self._builtin: Mapping[str, Callable[..., Awaitable[ToolOutcome]]] = {
             "search_memory": self._search_memory,
@@ -95,7 +103,7 @@ class Toolbox:
         """
         spec, arguments = permit.spec, permit.arguments
         if spec.kind == "script":
-            outcome = await self._run_script(spec, arguments)
+            outcome = await self._run_script(errand, spec, arguments)
         elif spec.kind == "http":
             outcome = await http_tools.call(self._outside, spec, arguments, step)
         elif spec.kind == "mcp":
@@ -222,16 +230,31 @@ class Toolbox:
                 kept.append(written._asdict())
         return kept, notes
 
-    async def _run_script(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> ToolOutcome:
-        """Run a registered program: arguments in `arguments.json`, its result printed as JSON."""
+    async def _run_script(
+        self, errand: Errand, spec: ToolSpec, arguments: Mapping[str, Any]
+    ) -> ToolOutcome:
+        """Run a registered program: arguments in `arguments.json`, its result printed as JSON.
+
+        A stateful one finds in `state/` what its session's last call that went well left there.
+        """
         files = {"arguments.json": orjson.dumps(arguments)}
-        ran = await self._run_code(spec.config["code"], files)
-        if ran.exit_code != 0:
-            return ToolOutcome(failed=f"{spec.name} ended with {ran.exit_code}: {_cut(ran.stderr)}")
-        try:
-            return ToolOutcome(orjson.loads(ran.stdout))
-        except orjson.JSONDecodeError:
-            return ToolOutcome(failed=f"{spec.name} printed no JSON: {_cut(ran.stdout)}")
+        if not is_stateful(spec):
+            return _printed(spec, await self._run_code(spec.config["code"], files))
+        if self._volumes is None:
+            raise Refused(f"tool {spec.name} keeps something, and there is no place for it here")
+        async with self._volumes.use(errand, spec.name) as kept:
+            placed = {f"{_STATE}{name}": content for name, content in kept.files.items()}
+            ran = await self._run_code(spec.config["code"], {**files, **placed})
+            outcome = _printed(spec, ran)
+            if "files" in ran.violations:
+                outcome = ToolOutcome(failed=f"{spec.name} left more than can be kept")
+            if not outcome.failed:
+                left = {n: c for n, c in ran.files.items() if n.startswith(_STATE)}
+                kept.change(
+                    {name.removeprefix(_STATE): content for name, content in left.items()},
+                    [name.removeprefix(_STATE) for name in ran.removed if name.startswith(_STATE)],
+                )
+        return outcome
 
     async def _query_table(
         self, errand: Errand, arguments: Mapping[str, Any], **_: Any
@@ -352,6 +375,15 @@ class GrantedTools:
     async def call(self, step: str, permit: Permit) -> ToolOutcome:
         """See `ToolCaller.call`."""
         return await self._toolbox.run(step, permit, self.errand)
+
+
+def _printed(spec: ToolSpec, ran: Ran) -> ToolOutcome:
+    if ran.exit_code != 0:
+        return ToolOutcome(failed=f"{spec.name} ended with {ran.exit_code}: {_cut(ran.stderr)}")
+    try:
+        return ToolOutcome(orjson.loads(ran.stdout))
+    except orjson.JSONDecodeError:
+        return ToolOutcome(failed=f"{spec.name} printed no JSON: {_cut(ran.stdout)}")
 
 
 def _cut(text: str) -> str:

@@ -1,6 +1,6 @@
 """What tools work with, as level 1 sees it: search, storage and the sandbox."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from dryad.execution.memories import Document, Shelved
@@ -57,6 +57,8 @@ class Ran(Protocol):
     def stderr(self) -> str: ...  # noqa: D102
     @property
     def files(self) -> Mapping[str, bytes]: ...  # noqa: D102
+    @property
+    def removed(self) -> Collection[str]: ...  # noqa: D102
     @property
     def violations(self) -> Sequence[str]: ...  # noqa: D102
 

@@ -203,6 +203,9 @@ class Settings(BaseModel):
     sandbox_time: Duration = setting(timedelta(seconds=30), "Wall time of one sandboxed run")
     sandbox_memory_bytes: int = setting(512_000_000, "Memory of one sandboxed run", ge=16_000_000)
 
+    volume_bytes: int = setting(20_000_000, "Most a stateful tool keeps in a session", ge=0)
+    volume_grace: Duration = setting(timedelta(hours=1), "How long it is kept after its task")
+
     # logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = setting(
         "INFO", "Least level written", runbook="LOG_LEVEL"

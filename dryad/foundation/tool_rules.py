@@ -40,7 +40,10 @@ _ACTION: dict[str, Any] = {"type": "string", "pattern": "^[a-z][a-z_]{0,63}$"}
 _HOSTS: dict[str, Any] = {"type": "array", "items": _TEXT, "maxItems": 50}
 _CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "builtin": {},
-    "script": {"properties": {"code": _TEXT}, "required": ["code"]},
+    "script": {
+        "properties": {"code": _TEXT, "stateful": {"type": "boolean"}},
+        "required": ["code"],
+    },
     "http": {
         "properties": {
             "method": {"enum": ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"]},
@@ -65,7 +68,15 @@ _CONFIGS: Mapping[str, Mapping[str, Any]] = {
 }
 """What a kind's configuration must hold, beside `raises`."""
 
-_CONDITIONS = frozenset({"arguments", "versions"})
+_FIXED: Mapping[str, tuple[str, ...]] = {
+    "builtin": (),
+    "script": ("code", "stateful"),
+    "http": ("method", "path", "places"),
+    "mcp": ("server", "tool", "classified_by"),
+}
+"""What of it says what a version does: it never changes."""
+
+_CONDITIONS = frozenset({"arguments", "versions", "stateful"})
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,8 @@ class Grant:
     """An agent, or everybody of a role, may call a tool until `expires`.
 
     `conditions` narrow it: `arguments` is a JSON Schema the arguments must also satisfy,
-    `versions` a list of the tool versions meant.
+    `versions` a list of the tool versions meant. One widens it: only with `stateful` true does it
+    cover tools that keep files from call to call.
     """
 
     tool: str
@@ -150,6 +162,11 @@ def is_unclassified(spec: ToolSpec) -> bool:
     return spec.kind == "mcp" and "classified_by" not in spec.config
 
 
+def is_stateful(spec: ToolSpec) -> bool:
+    """Whether a version keeps files from one call of a session to the next."""
+    return bool(spec.config.get("stateful", False))
+
+
 def effective_tier(spec: ToolSpec, arguments: Any) -> Tier:
     """Return the riskiest of the tool's tier and what its arguments raise it to."""
     raised = [
@@ -176,6 +193,8 @@ def refuse_ungranted(
             reason = f"the grant of {grant.principal} does not cover {spec.name} {spec.version}"
         elif problem := violation(grant.conditions.get("arguments", {}), arguments):
             reason = f"the grant of {grant.principal} for {spec.name} does not allow it: {problem}"
+        elif is_stateful(spec) and not grant.conditions.get("stateful"):
+            reason = f"the grant of {grant.principal} does not let {spec.name} keep anything"
         else:
             return
     raise Refused(reason, f"`dryad tools grant {agent} {spec.name}` would allow it.")
@@ -197,6 +216,8 @@ def checked_spec(spec: ToolSpec) -> ToolSpec:
     inputs = checked_schema(spec.input_schema, what="the input schema")
     if inputs.get("type") != "object":
         raise InvalidRequest("a tool's input schema must describe an object")
+    if is_stateful(spec) and spec.idempotent:
+        raise InvalidRequest("a tool that keeps something is not idempotent: calls change the next")
     return replace(
         spec,
         input_schema=inputs,
@@ -241,6 +262,22 @@ def checked_config(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
+def reconfigured(spec: ToolSpec, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what replaces a version's configuration: what makes it what it does stays.
+
+    Raises:
+        InvalidRequest: `config` would change that.
+    """
+    fixed = {key: spec.config[key] for key in _FIXED[spec.kind] if key in spec.config}
+    for key in _FIXED[spec.kind]:
+        if key in config and (key not in fixed or config[key] != fixed[key]):
+            raise InvalidRequest(
+                f"config.{key} of {spec.name} {spec.version} is part of what it does",
+                "Register a new version.",
+            )
+    return {**config, **fixed}
+
+
 def checked_conditions(conditions: Mapping[str, Any]) -> dict[str, Any]:
     """Return the conditions of a grant as plain JSON data.
 
@@ -248,9 +285,12 @@ def checked_conditions(conditions: Mapping[str, Any]) -> dict[str, Any]:
         InvalidRequest: an unknown condition, or one of the wrong shape.
     """
     if unknown := sorted(set(conditions) - _CONDITIONS):
-        raise InvalidRequest(f"a grant knows the conditions arguments, versions; not {unknown[0]}")
+        known = ", ".join(sorted(_CONDITIONS))
+        raise InvalidRequest(f"a grant knows the conditions {known}; not {unknown[0]}")
     plain = as_json(conditions, what="the conditions")
     checked_schema(plain.get("arguments", {}), what="the condition on the arguments")
     if not isinstance(plain.get("versions", []), list):
         raise InvalidRequest("the condition `versions` is a list of versions")
+    if not isinstance(plain.get("stateful", False), bool):
+        raise InvalidRequest("the condition `stateful` is true or false")
     return plain

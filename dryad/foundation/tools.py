@@ -42,6 +42,7 @@ from dryad.foundation.tool_rules import (
     effective_tier,
     is_unclassified,
     rank,
+    reconfigured,
     refuse_ungranted,
 )
 
@@ -230,14 +231,14 @@ class Tools(Grants):
         *,
         by: str = "system",
     ) -> ToolSpec:
-        """Replace what the administrator set for a version, such as a webhook's address."""
+        """Replace what the administrator set for a version, such as a webhook's address.
+
+        Raises:
+            NotFound: there is no such version.
+            InvalidRequest: the configuration is wrong, or would change what the version does.
+        """
         spec = self.get(tenant, name, version)
-        given = dict(config)
-        if spec.kind == "mcp":  # who gave it its tier is said by `classify` alone
-            given = {k: v for k, v in given.items() if k != "classified_by"} | {
-                k: v for k, v in spec.config.items() if k == "classified_by"
-            }
-        checked = checked_config(spec.kind, given)
+        checked = checked_config(spec.kind, reconfigured(spec, config))
         return self._change(tenant, name, version, by, "tool_configured", config=checked)
 
     # -- the one question every call asks

@@ -11,7 +11,7 @@ from dryad.adapters import NO_VECTORS
 from dryad.bootstrap import Services
 from dryad.foundation import logs
 from dryad.foundation.errors import NotFound, Unavailable
-from dryad.foundation.ids import RunId
+from dryad.foundation.ids import RunId, TaskId
 from dryad.foundation.stops import GLOBAL, Stop
 from dryad.operations.health import Finding
 from dryad.orchestration.review.questions import Case
@@ -138,7 +138,16 @@ class Rounds:
         self.services.archivist.purge()
         for tenant in self.services.tenants.list():
             self.services.erasure.expire(tenant.id)
-        self.services.tool_history.settle(kept=self.services.settings.history_retention)
+        settings, services = self.services.settings, self.services
+        kept, grace = settings.history_retention, settings.volume_grace
+        services.tool_history.settle(kept=kept)
+        services.volumes.tidy(self._is_over, grace=grace, kept=kept)
+
+    def _is_over(self, task: str) -> bool:
+        try:
+            return self.services.tasks.find(TaskId(task)).ended
+        except NotFound:
+            return True  # a direct call's, or one that was forgotten
 
     def mirror(self) -> None:
         """Bring the mirrors of memory what they have yet to see; make lost ones anew."""

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from dryad.api.auth import Access, Admin, TaskReader
 from dryad.api.shapes import Incoming, JsonObject, Limit, Name, Outgoing, Page, Ref
+from dryad.execution.volumes import State
 from dryad.foundation.tool_history import Outcome
 
 router = APIRouter(prefix="/tools", tags=["tools"])
@@ -71,6 +72,21 @@ class SessionOut(Outgoing):
     volume_bytes: int
 
 
+class VolumeOut(Outgoing):
+    """What one session of a stateful tool keeps."""
+
+    session: str
+    task: str
+    agent: str
+    tool: str
+    status: State
+    size_bytes: int
+    created: datetime
+    used: datetime
+    sanitised: datetime | None
+    deleted: datetime | None
+
+
 @router.post("/{name}/execute")
 def execute(name: Ref, body: CallIn, access: Admin) -> CallOut:
     """Call a tool now; a call that a person would have to allow is refused, not asked about."""
@@ -123,6 +139,28 @@ def sessions(
         access.tenant, limit=limit, tool=tool, agent=agent, task=task
     )
     return Page[SessionOut](items=[SessionOut.model_validate(one) for one in found])
+
+
+@router.get("/volumes")
+def volumes(access: TaskReader, *, status: State | None = None) -> Page[VolumeOut]:
+    """List what stateful tools keep, the last used first."""
+    found = access.edge.services.volumes.list(access.tenant, status=status)
+    return Page[VolumeOut](items=[VolumeOut.model_validate(one) for one in found])
+
+
+@router.delete("/volumes/{session}")
+def sanitise(session: Ref, access: Admin) -> VolumeOut:
+    """Overwrite what a session keeps, now; its next call begins with nothing."""
+    services = access.edge.services
+    found = services.volumes.sanitise(access.tenant, session)
+    services.audit.append(
+        access.tenant,
+        "volume_sanitised",
+        actor=access.actor,
+        subject=f"volume:{session}",
+        data={"tool": found.tool, "task": found.task},
+    )
+    return VolumeOut.model_validate(found)
 
 
 @router.get("/{name}/history")

@@ -18,6 +18,7 @@ class Answer:
         self._refused: set[str] = set()
         self._notes: list[str] = []
         self._files: dict[str, bytes] = {}
+        self._removed: set[str] = set()
         self._name = ""
 
     def add(self, key: str, value: bytes) -> bool:
@@ -40,6 +41,8 @@ class Answer:
             self._refused.add(seccomp.names().get(int(text), text))
         elif key == "note":
             self._notes.append(text[:1_000])
+        elif key == "gone":
+            self._removed.add(text)
         elif key == "name":
             check_file_name(text)
             self._name = text
@@ -73,6 +76,7 @@ class Answer:
             stdout=streams[0],
             stderr=streams[1],
             files=self._files,
+            removed=frozenset(self._removed),
             wall_seconds=self._number("wall_microseconds") / 1e6,
             cpu_seconds=self._number("cpu_microseconds") / 1e6,
             peak_memory_bytes=self._number("peak_memory_bytes"),

@@ -160,14 +160,16 @@ class SandboxResult:
     """What one run did.
 
     `exit_code` is the main process's, 128 + n when signal n ended it. `files` are those that are
-    new or changed. `peak_memory_bytes` is sampled every few milliseconds. `violations` name the
-    bounds met, `notes` say in words what was cut or left out.
+    new or changed, `removed` those that were put in and are gone. `peak_memory_bytes` is sampled
+    every few milliseconds. `violations` name the bounds met, `notes` say in words what was cut or
+    left out.
     """
 
     exit_code: int
     stdout: str
     stderr: str
     files: Mapping[str, bytes]
+    removed: frozenset[str] = frozenset()
     wall_seconds: float
     cpu_seconds: float
     peak_memory_bytes: int

@@ -182,3 +182,34 @@ def test_only_who_administers_may_call_directly(house: House):
 def test_an_agent_that_is_not_there_calls_nothing(acme: httpx.Client):
     is_problem(acme.post(EXECUTE, json={**SUM, "agent": "nobody"}), 404, "not_found")
     assert acme.get("/api/v1/tools/history").json()["items"] == []
+
+
+def test_what_a_stateful_tool_keeps_is_shown_and_sanitised(
+    acme: httpx.Client, globex: httpx.Client, house: House
+):
+    code = (
+        "import json, os\nos.makedirs('state', exist_ok=True)\nold = os.listdir('state')\n"
+        "open('state/seen', 'w').write('x')\nprint(json.dumps({'seen': len(old)}))\n"
+    )
+    body = {
+        "name": "seen", "version": "1", "description": "See", "tier": "reversible",
+        "config": {"code": code, "stateful": True},
+    }  # fmt: skip
+    acme.post("/api/v1/tools", json=body).raise_for_status()
+    call = {"agent": "analyst", "arguments": {}}
+    granted = {"principal": "analyst"}
+    acme.post("/api/v1/tools/seen/grants", json=granted).raise_for_status()
+    is_problem(acme.post("/api/v1/tools/seen/execute", json=call), 403, "refused")
+    granted |= {"conditions": {"stateful": True}}
+    acme.post("/api/v1/tools/seen/grants", json=granted).raise_for_status()
+    seen = [acme.post("/api/v1/tools/seen/execute", json=call).json()["value"] for _ in "ab"]
+    assert seen == [{"seen": 0}, {"seen": 1}]
+    (volume,) = acme.get("/api/v1/tools/volumes").json()["items"]
+    assert (volume["status"], volume["size_bytes"], volume["tool"]) == ("active", 1, "seen")
+    place = f"/api/v1/tools/volumes/{volume['session']}"
+    is_problem(globex.delete(place), 404, "not_found")
+    assert acme.delete(place).json()["status"] == "sanitised"
+    assert acme.post("/api/v1/tools/seen/execute", json=call).json()["value"] == {"seen": 0}
+    (session,) = acme.get("/api/v1/tools/sessions").json()["items"]
+    assert (session["volume"], session["volume_bytes"]) == ("active", 1)
+    assert '"volume_sanitised"' in acme.get("/api/v1/audit").text

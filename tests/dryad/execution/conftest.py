@@ -88,6 +88,7 @@ class Ran:
     stdout: str
     stderr: str
     files: Mapping[str, bytes] = field(default_factory=dict)
+    removed: frozenset[str] = frozenset()
     violations: tuple[str, ...] = ()
 
 
@@ -95,6 +96,7 @@ async def run_here(code: str, files: Mapping[str, bytes], /) -> Ran:
     """Run a program in a process of its own; what it prints is real, the walls are not."""
     with tempfile.TemporaryDirectory() as place:
         for name, content in files.items():
+            (Path(place) / name).parent.mkdir(parents=True, exist_ok=True)
             (Path(place) / name).write_bytes(content)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-c", code,
@@ -105,9 +107,11 @@ async def run_here(code: str, files: Mapping[str, bytes], /) -> Ran:
         finally:
             if process.returncode is None:
                 process.kill()
-        found = {path.name: path.read_bytes() for path in Path(place).iterdir()}
+        there = [path for path in Path(place).rglob("*") if path.is_file()]
+        found = {path.relative_to(place).as_posix(): path.read_bytes() for path in there}
     made = {name: content for name, content in found.items() if content != files.get(name)}
-    return Ran(process.returncode or 0, out.decode(), err.decode(), made)
+    gone = frozenset(files.keys() - found.keys())
+    return Ran(process.returncode or 0, out.decode(), err.decode(), made, gone)
 
 
 @dataclass

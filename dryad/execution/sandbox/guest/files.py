@@ -51,6 +51,7 @@ class Harvest:
     def __init__(self, known: dict[str, bytes], *, files: int, size: int) -> None:
         self.found: list[tuple[str, bytes]] = []
         self._known = known
+        self._there: set[str] = set()
         self._files = files
         self._room = size
         self._seen = 0
@@ -59,6 +60,10 @@ class Harvest:
     def gather(self, folder: str) -> None:
         """Collect from `folder` and below, in the order of names."""
         self._walk(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), "", 1)
+
+    def gone(self) -> list[str]:
+        """Return the names that were put in and are gone; [] when not all could be looked at."""
+        return [] if self._seen > _MAX_SEEN else sorted(self._known.keys() - self._there)
 
     def notes(self) -> list[str]:
         """Say in words what was left out, and why."""
@@ -96,6 +101,7 @@ class Harvest:
 
     def _take(self, folder: int, last: str, name: str, kind: os.stat_result) -> None:
         known = self._known.get(name)
+        self._there.add(name)
         if known is None and len(self.found) >= self._files:
             self._leave(name, "too many files")
         elif kind.st_size > self._room and (known is None or kind.st_size != len(known)):

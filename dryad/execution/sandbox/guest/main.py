@@ -124,6 +124,7 @@ def _report(job: Job, harvest: files.Harvest) -> None:
     told += [("violation", violation.encode()) for violation in sorted(job.violations)]
     told += [("refused", str(number).encode()) for number in sorted(job.refused)]
     told += [("note", note.encode()) for note in harvest.notes()]
+    told += [("gone", name.encode()) for name in harvest.gone()]
     for name, content in harvest.found:
         told += [("name", name.encode()), ("content", content)]
     told.append(("end", b""))

@@ -138,3 +138,11 @@ async def test_input_that_fills_the_disk_to_the_last_block_is_refused(sandbox):
     request = SandboxRequest(code="pass", files=files, limits=Limits(disk_bytes=10_000))
     with pytest.raises(InvalidRequest, match="disk"):
         await sandbox.run(request)
+
+
+async def test_what_was_put_in_and_is_gone_is_named(sandbox):
+    code = "import os; os.remove('a/old'); os.rename('b', 'c')"
+    files = {"a/old": b"1", "a/kept": b"2", "b": b"3"}
+    result = await sandbox.run(SandboxRequest(code=code, files=files))
+    assert result.removed == {"a/old", "b"}
+    assert result.files == {"c": b"3"}
