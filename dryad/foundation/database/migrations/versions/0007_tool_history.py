@@ -1,14 +1,14 @@
 """Keep what tools were called and what they keep; say what a tool is for; seal what is set for it.
 
-Revision ID: 0004_tool_history
-Revises: 0016_notes
+Revision ID: 0007_tool_history
+Revises: 0006_notes
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004_tool_history"
-down_revision = "0016_notes"
+revision = "0007_tool_history"
+down_revision = "0006_notes"
 branch_labels = None
 depends_on = None
 

@@ -1,14 +1,14 @@
 """Keep what mirrors of memory have yet to see, and how far each may be believed.
 
-Revision ID: 0006_mirrors
-Revises: 0005_governance
+Revision ID: 0005_mirrors
+Revises: 0004_governance
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006_mirrors"
-down_revision = "0005_governance"
+revision = "0005_mirrors"
+down_revision = "0004_governance"
 branch_labels = None
 depends_on = None
 

@@ -1,14 +1,14 @@
 """Keep what near-duplicates share.
 
-Revision ID: 0016_notes
-Revises: 0006_mirrors
+Revision ID: 0006_notes
+Revises: 0005_mirrors
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0016_notes"
-down_revision = "0006_mirrors"
+revision = "0006_notes"
+down_revision = "0005_mirrors"
 branch_labels = None
 depends_on = None
 

@@ -1,14 +1,14 @@
 """Keep what people say about a question, and whether they were reminded of it.
 
-Revision ID: 0015_talk
-Revises: 0026_memory_policies
+Revision ID: 0009_talk
+Revises: 0008_memory_policies
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015_talk"
-down_revision = "0026_memory_policies"
+revision = "0009_talk"
+down_revision = "0008_memory_policies"
 branch_labels = None
 depends_on = None
 

@@ -2,14 +2,14 @@
 
 What was allowed before this revision carries no seal, so it has to be allowed again.
 
-Revision ID: 0005_governance
+Revision ID: 0004_governance
 Revises: 0003_vectors
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005_governance"
+revision = "0004_governance"
 down_revision = "0003_vectors"
 branch_labels = None
 depends_on = None

@@ -1,14 +1,14 @@
 """Keep the policies of memory, and how documents stand to each other.
 
-Revision ID: 0026_memory_policies
-Revises: 0004_tool_history
+Revision ID: 0008_memory_policies
+Revises: 0007_tool_history
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0026_memory_policies"
-down_revision = "0004_tool_history"
+revision = "0008_memory_policies"
+down_revision = "0007_tool_history"
 branch_labels = None
 depends_on = None
 
