@@ -13,7 +13,14 @@ import pytest
 from dryad.execution.mcp import McpServer, McpServers, read_servers
 from dryad.execution.outside import Outside
 from dryad.execution.toolbox import Toolbox
-from dryad.foundation.errors import Conflict, Corrupt, NotFound, Refused, Unavailable
+from dryad.foundation.errors import (
+    Conflict,
+    Corrupt,
+    InvalidRequest,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from dryad.foundation.tools import ToolSpec
 from tests import servers
 from tests.dryad.execution.conftest import ACME, Desk, done_by, episode, run_here, talking_to
@@ -124,9 +131,9 @@ def test_a_discovered_tool_is_denied_until_a_person_gives_it_a_tier(desk: Desk):
         permit()
     with pytest.raises(Refused, match="is unclassified"):
         desk.tools.set_status(ACME, "shop-add", "1", "active")
-    desk.tools.configure(
-        ACME, "shop-add", "1", {"server": "shop", "tool": "add", "classified_by": "mallory"}
-    )
+    forged = {"server": "shop", "tool": "add", "classified_by": "mallory"}
+    with pytest.raises(InvalidRequest, match="is part of what it does"):
+        desk.tools.configure(ACME, "shop-add", "1", forged)
     with pytest.raises(Refused, match="is unclassified"):
         permit()
     with pytest.raises(Conflict):

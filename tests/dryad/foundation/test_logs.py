@@ -260,7 +260,7 @@ def test_four_writing_processes_lose_and_tear_no_line_while_files_rotate(tmp_pat
         stop.set()
         keeper.join()
     assert [e.complained for e in ended if e.status] == []
-    assert rotated > 10
+    assert rotated > 2
     for name in ("gremlins_app.log", "gremlins_errors.log"):
         found = [
             orjson.loads(line)["number"]
