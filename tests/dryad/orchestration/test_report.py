@@ -43,8 +43,8 @@ DECISION: dict[str, Any] = {
 }  # fmt: skip
 CASE = Case(
     id=4, tenant=TASK.tenant, task=TASK.id, run=RunId("r"), kind="approval", tier="external",
-    status="resolved", round=1, brief="", words=("approve",), proof="none", needs={}, votes=(), talk=(),
-    title="May it?", requester="key:k",
+    status="resolved", round=1, brief="", words=("approve",), proof="none", needs={}, votes=(),
+    title="May it?", requester="key:k", talk=(),
     created=NOW, due=NOW,
     verdict=Verdict("approve", "planned", "Ada", "ui", NOW.isoformat()),
 )  # fmt: skip

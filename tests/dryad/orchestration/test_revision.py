@@ -51,8 +51,8 @@ def allowed(task: Task, number: int, steps: list[dict[str, Any]]) -> Case:
     verdict = Verdict("edit", "safer", "ann", "api", NOW.isoformat(), "", {"steps": steps})
     return Case(
         id=number, tenant=ACME, task=task.id, run=RunId("r"), kind="escalation", tier="read",
-        status="resolved", round=1, brief="", words=("edit",), proof="none", needs={}, votes=(), talk=(),
-        title="", requester="key:k", created=NOW, due=NOW, verdict=verdict, plan=steps,
+        status="resolved", round=1, brief="", words=("edit",), proof="none", needs={}, votes=(),
+        title="", requester="key:k", talk=(), created=NOW, due=NOW, verdict=verdict, plan=steps,
     )  # fmt: skip
 
 
