@@ -76,10 +76,10 @@ def prefect_worker(settings: Settings, secrets: Secrets) -> Environment:
 
 
 def frugal(prefect_url: str) -> Environment:
-    """Return what spares every run a fifth of its CPU.
+    """Return what spares every run much of its CPU.
 
-    Prefect reads every authority of the world for each of a run's five clients, 13 ms of CPU each,
-    also where no TLS is spoken; and it colours lines that go to a file.
+    Prefect reads every authority of the world for each client a run opens, 13 ms of CPU each, also
+    where no TLS is spoken; and it colours lines that go to a file.
     """
     lean = {"PREFECT_LOGGING_COLORS": "false"}
     if prefect_url.startswith("http://"):

@@ -103,7 +103,9 @@ def test_a_run_that_wants_another_interpreter_starts_cold(
     run = start_with(api, {"PYTHONHASHSEED": "7"}, path)
     found = told(runs, path, run)
     assert found["environment"]["PYTHONHASHSEED"] == "7"
-    assert found["parent"] != (parent.pid if (parent := pool(standing)) else 0)
+    parent = pool(standing)
+    assert parent is not None
+    assert found["parent"] != parent.pid
 
 
 def test_a_run_that_uses_too_much_memory_is_ended_and_says_so(

@@ -96,6 +96,7 @@ def test_only_administrators_call_a_document_trusted(house: House):
     body = {"title": "a", "text": "b", "origin": "c", "provenance": "trusted"}
     with house.client(house.key("acme", "memory")) as keeper:
         is_problem(keeper.post("/api/v1/memory/documents", json=body), 403, "refused")
+        assert keeper.get("/api/v1/memory/documents").json()["items"] == []
 
 
 def test_a_tenant_reads_its_own_lines_only(

@@ -79,6 +79,7 @@ def test_a_body_that_is_no_json_is_explained(acme: httpx.Client, raw: bytes):
     headers = {"Content-Type": "application/json"}
     answer = acme.post("/api/v1/tasks", content=raw, headers=headers)
     is_problem(answer, 400, "invalid_request")
+    assert acme.get("/api/v1/tasks").json()["items"] == []
 
 
 def test_a_context_deeper_than_the_limit_is_explained(acme: httpx.Client):
@@ -92,6 +93,7 @@ def test_unknown_tenant_and_agent_are_not_found(acme: httpx.Client, operator: ht
     is_problem(
         operator.post("/api/v1/tasks", json={"text": "a", "tenant": "nobody"}), 404, "not_found"
     )
+    assert acme.get("/api/v1/tasks").json()["items"] == []
 
 
 def test_right_to_left_and_very_long_lines_are_taken_as_they_are(acme: httpx.Client):

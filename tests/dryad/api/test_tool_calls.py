@@ -177,6 +177,9 @@ def test_only_who_administers_may_call_directly(house: House):
         for method, place in (("PUT", "notify/1"), ("DELETE", "notify/1")):
             answer = reader.request(method, f"/api/v1/tools/{place}", json={})
             is_problem(answer, 403, "refused")
+    acme = TenantId("acme")
+    assert house.services.tools.get(acme, "notify", "1").status == "active"
+    assert house.services.tool_history.executions(acme) == []
 
 
 def test_an_agent_that_is_not_there_calls_nothing(acme: httpx.Client):

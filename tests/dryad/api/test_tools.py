@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 
+from dryad.foundation.ids import TenantId
 from tests.dryad.api.conftest import House
 from tests.dryad.api.test_tasks import is_problem
 
@@ -59,6 +60,7 @@ def test_a_discovered_tool_waits_for_a_person(acme: httpx.Client, house: House):
 
 
 def test_only_who_administers_may_bring_tools(house: House):
+    before = house.services.tools.list(TenantId("acme"))
     with house.client(house.key("acme", "tasks:read", "tasks:write")) as reader:
         for path, body in {
             "import": {"document": DOCUMENT},
@@ -67,3 +69,4 @@ def test_only_who_administers_may_bring_tools(house: House):
             is_problem(reader.post(f"/api/v1/tools/{path}", json=body), 403, "refused")
         put = reader.put("/api/v1/tools/notify/1/tier", json={"tier": "read"})
         is_problem(put, 403, "refused")
+    assert house.services.tools.list(TenantId("acme")) == before
