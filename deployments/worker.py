@@ -29,6 +29,7 @@ from prefect.states import Cancelled, Crashed
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from deployments import handoff
+from dryad.foundation.clock import utc_now
 from dryad.foundation.settings import Settings, load
 from dryad.platform import tether
 from dryad.platform.scratch import scratch
@@ -79,7 +80,7 @@ class DryadWorker(ProcessWorker):
         super().__init__(*args, **kwargs)
         self._draining, self._due, self._deployed = (asyncio.Event() for _ in range(3))
         self._looking = asyncio.Lock()
-        self._mourned = False
+        self._begun, self._mourned = utc_now(), False
         self._working: set[UUID] = set()
         self._limited = kwargs.get("limit") is not None
         self._pool: asyncio.subprocess.Process | None = None
@@ -163,10 +164,17 @@ class DryadWorker(ProcessWorker):
             flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=unended))
         )
         for run in found:
-            if run.labels.get("prefect.worker.name") == self.name:
+            if self._was_carried_before(run):
                 await self.client.set_flow_run_state(
                     run.id, Crashed(message="its worker was killed")
                 )
+
+    def _was_carried_before(self, run: FlowRun) -> bool:
+        """Whether the worker before this one had it, or was killed before its name was on it."""
+        if "prefect.worker.name" in run.labels:
+            return run.labels["prefect.worker.name"] == self.name
+        taken = run.state is not None and run.state.timestamp < self._begun
+        return taken and run.work_pool_name == self.work_pool.name
 
     async def _keep_pool(self, address: str, spares: int) -> None:
         """Keep the pool alive; while there is none, runs start cold."""

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from dryad.runs import Runs
@@ -41,6 +42,19 @@ def test_the_next_worker_reports_what_died_with_a_killed_one(
     worker.kill()
     worker.wait()
     assert runs.state(run).type == "RUNNING"
+    following = start_worker(prefect_server, tmp_path)
+    try:
+        wait_for("the report", lambda: runs.state(run).type == "CRASHED", seconds=60)
+    finally:
+        stop(following)
+
+
+def test_the_next_worker_reports_what_a_killed_one_had_only_just_taken(
+    runs: Runs, api: httpx.Client, prefect_server: PrefectServer, registered: None, tmp_path: Path
+) -> None:
+    run = runs.start("hold-on/on-demand", {"path": "/dev/null"}, name="h", key=uuid4().hex)
+    taken = {"state": {"type": "PENDING"}, "force": True}
+    api.post(f"/flow_runs/{run}/set_state", json=taken).raise_for_status()
     following = start_worker(prefect_server, tmp_path)
     try:
         wait_for("the report", lambda: runs.state(run).type == "CRASHED", seconds=60)
