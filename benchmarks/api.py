@@ -25,9 +25,9 @@ from fastapi import FastAPI
 from dryad.api.routes.tasks import TaskDetail
 from dryad.bootstrap import Services
 from dryad.foundation.database import migrate
+from dryad.foundation.environment import load
 from dryad.foundation.ids import TenantId
 from dryad.foundation.provision import provision
-from dryad.foundation.settings import load
 from dryad.orchestration.tasks import Request
 from dryad.runs import Runs
 from tests.servers import free_port, wait_for

@@ -121,9 +121,9 @@ class Waiting:
 def prepare() -> Waiting:
     """Make the ledger and the first tenant; return its models."""
     from dryad.foundation.database import migrate  # noqa: PLC0415 - after the environment is set
+    from dryad.foundation.environment import load  # noqa: PLC0415
     from dryad.foundation.provision import provision  # noqa: PLC0415
     from dryad.foundation.secrets import Secrets  # noqa: PLC0415
-    from dryad.foundation.settings import load  # noqa: PLC0415
     from dryad.foundation.tenants import DEFAULT  # noqa: PLC0415
 
     Secrets.create_or_read(load()[0].secrets_path)

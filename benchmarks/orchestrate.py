@@ -132,9 +132,9 @@ def prepare(planner: str) -> None:
     """Make the ledger, the first tenant and one document to be found."""
     from dryad.execution.memories import Document  # noqa: PLC0415 - after the environment is set
     from dryad.foundation.database import migrate  # noqa: PLC0415
+    from dryad.foundation.environment import load  # noqa: PLC0415
     from dryad.foundation.provision import provision  # noqa: PLC0415
     from dryad.foundation.secrets import Secrets  # noqa: PLC0415
-    from dryad.foundation.settings import load  # noqa: PLC0415
     from dryad.foundation.tenants import DEFAULT  # noqa: PLC0415
 
     Secrets.create_or_read(load()[0].secrets_path)

@@ -30,7 +30,8 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 
 from deployments import handoff
 from dryad.foundation.clock import utc_now
-from dryad.foundation.settings import Settings, load
+from dryad.foundation.environment import load
+from dryad.foundation.settings import Settings
 from dryad.platform import tether
 from dryad.platform.scratch import scratch
 

@@ -187,7 +187,8 @@ class Services(MemoryServices):
     @cached_property
     def forces(self) -> TaskForces:
         """Task forces."""
-        return TaskForces(self.database, clock=self.clock)
+        most = self.settings.max_force_messages
+        return TaskForces(self.database, most_messages=most, clock=self.clock)
 
     @cached_property
     def reviewers(self) -> Reviewers:
@@ -223,11 +224,16 @@ class Services(MemoryServices):
         )  # fmt: skip
 
     @cached_property
+    def edited_plans(self) -> EditedPlans:
+        """Plans that people wrote."""
+        return EditedPlans(self.agents, self.tools, most_steps=self.settings.max_plan_steps)
+
+    @cached_property
     def cases(self) -> Cases:
         """Questions to people."""
         return Cases(
             self.database, self.audit, self._answers, policies=self.policies,
-            reviewers=self.reviewers, plans=EditedPlans(self.agents, self.tools),
+            reviewers=self.reviewers, plans=self.edited_plans,
             secret=self.secrets.review_secret, epoch=self.installation.epoch(),
             deadline=self.settings.question_deadline, valid=self.settings.approval_valid,
             clock=self.clock,
@@ -245,6 +251,7 @@ class Services(MemoryServices):
             tokens=None if self.models.degraded else self.settings.max_tokens,
             language=None if self.models.degraded else self.models.model_for,
             critic=self.settings.critic,
+            most_steps=self.settings.max_plan_steps,
         )
 
     @cached_property

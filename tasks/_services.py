@@ -4,7 +4,7 @@ from functools import cache
 
 from blocks.model_keys import key_of
 from dryad.bootstrap import Services
-from dryad.foundation.settings import load
+from dryad.foundation.environment import load
 from dryad.runs import Runs
 
 

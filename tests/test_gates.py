@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from dryad.bootstrap import Services
-from dryad.foundation import settings as reader
+from dryad.foundation import environment as reader
 from dryad.foundation.database import migrate
 from dryad.foundation.errors import InvalidRequest
 from dryad.foundation.provision import provision

@@ -6,7 +6,8 @@ from typing import Any, cast, get_args
 from pydantic.fields import FieldInfo
 
 from docs.generator.markdown import page, table
-from dryad.foundation.settings import Settings, runbook_name
+from dryad.foundation.environment import runbook_name
+from dryad.foundation.settings import Settings
 
 INTRODUCTION = """\
 Read from the environment, then from `.env` in the working directory, then the default. Where two

@@ -7,7 +7,7 @@ import uvicorn
 
 from dryad.api.app import create_app
 from dryad.bootstrap import Services
-from dryad.foundation import settings as reader
+from dryad.foundation import environment as reader
 from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings
 from dryad.runs import Runs

@@ -13,8 +13,9 @@ import typer
 
 from dryad.cli.output import print_rows, say
 from dryad.foundation import logs
+from dryad.foundation.environment import load
 from dryad.foundation.errors import Refused
-from dryad.foundation.settings import Settings, load
+from dryad.foundation.settings import Settings
 
 if TYPE_CHECKING:
     from dryad.operations.restores.loss import Loss

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
+from dryad.foundation import environment as reader
 from dryad.foundation import errors
-from dryad.foundation import settings as reader
 from dryad.foundation.errors import DryadError, Unavailable
 from dryad.foundation.secrets import Secrets
 from dryad.foundation.settings import Settings

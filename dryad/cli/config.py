@@ -1,7 +1,7 @@
 """`dryad config`: settings in force, and where they come from; works without a running API."""
 
 from dryad.cli.output import Json, ShowGroup, group, print_rows, say
-from dryad.foundation.settings import load
+from dryad.foundation.environment import load
 from dryad.foundation.settings_text import shown
 
 app = group("Settings in force, and where they come from.", ShowGroup)

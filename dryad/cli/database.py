@@ -8,8 +8,8 @@ import typer
 
 from dryad.cli.output import Json, ListGroup, group, print_fields, print_rows, say
 from dryad.foundation.database import Database, migrate
+from dryad.foundation.environment import load
 from dryad.foundation.errors import Refused
-from dryad.foundation.settings import load
 
 
 class _CurrentGroup(ListGroup):

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 
 from dryad.bootstrap import Services
-from dryad.foundation import settings as reader
+from dryad.foundation import environment as reader
 from dryad.foundation.errors import NotFound
 from dryad.foundation.secrets import Secrets
 from dryad.runs import Runs

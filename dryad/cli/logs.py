@@ -9,8 +9,8 @@ import typer
 
 from dryad.cli.client import api
 from dryad.cli.output import Json, Tenant, cell, group, print_json, print_rows, print_text, say
+from dryad.foundation import environment as reader
 from dryad.foundation import logs as files
-from dryad.foundation import settings as reader
 from dryad.foundation.errors import InvalidRequest, Unavailable
 from dryad.foundation.logs import Filter
 from dryad.foundation.setting_types import UNITS

@@ -25,9 +25,9 @@ from dryad.cli.tasks import json_object
 from dryad.execution.memories import Document, Shelved
 from dryad.execution.outside import Outside
 from dryad.execution.sandbox.port import SandboxRequest, SandboxResult
+from dryad.foundation.environment import load
 from dryad.foundation.errors import InvalidRequest
 from dryad.foundation.ids import TenantId
-from dryad.foundation.settings import load
 
 if TYPE_CHECKING:
     from dryad.memory.parsing.parsers import Parsers

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dryad.cli.output import Json, ListGroup, group, print_json, print_rows, say
-from dryad.foundation import settings as reader
+from dryad.foundation import environment as reader
 
 
 class _StatusGroup(ListGroup):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dryad.cli.output import Json, group, print_rows, say, talkative
-from dryad.foundation.settings import Settings, load
+from dryad.foundation.environment import load
+from dryad.foundation.settings import Settings
 
 if TYPE_CHECKING:
     from dryad.platform.progress import Progress

@@ -6,8 +6,9 @@ from typing import NamedTuple, cast
 
 from pydantic import SecretStr
 
+from dryad.foundation.environment import Origin
 from dryad.foundation.setting_types import UNITS
-from dryad.foundation.settings import Origin, Settings
+from dryad.foundation.settings import Settings
 
 MASK = "********"
 

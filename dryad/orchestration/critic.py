@@ -16,7 +16,6 @@ from dryad.foundation.errors import DryadError, InvalidRequest
 from dryad.orchestration.decision import Decision
 from dryad.orchestration.evidence import Rung
 from dryad.orchestration.findings import Finding
-from dryad.orchestration.plan import MAX_STEPS
 
 if TYPE_CHECKING:
     from dryad.execution.models.language import Language
@@ -30,7 +29,8 @@ LONGEST = 400
 _SHOWN = 8_000
 """Characters of one finding that the critic reads."""
 
-_MOST = MOST_EACH * MAX_STEPS
+_MOST = 200
+"""Objections of one critique; with more it is of no use."""
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 SHAPE: Mapping[str, Any] = {

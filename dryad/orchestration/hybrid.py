@@ -25,7 +25,7 @@ from dryad.orchestration.evidence import Rung
 from dryad.orchestration.findings import Finding
 from dryad.orchestration.model_planner import RULES, Planned, plan_with
 from dryad.orchestration.offline_planner import offline_plan
-from dryad.orchestration.plan import Plan
+from dryad.orchestration.plan import MOST_STEPS, Plan
 from dryad.orchestration.review.plans import plan_difference
 from dryad.orchestration.review.questions import Case, Question
 from dryad.orchestration.tasks import Task
@@ -56,6 +56,7 @@ class HybridOrchestrator:
         tokens: int | None,
         language: "Callable[[TenantId], Language] | None" = None,
         critic: bool = True,
+        most_steps: int = MOST_STEPS,
     ) -> None:
         """Hand over the stores.
 
@@ -68,6 +69,7 @@ class HybridOrchestrator:
             tokens: The most a task may spend that names no budget; None when models use none.
             language: Makes the model that plans and objects; None: rules plan, nobody objects.
             critic: Whether a model reads what members of a task force found.
+            most_steps: The most steps of a plan.
         """
         self._agents = agents
         self._tools = tools
@@ -77,6 +79,7 @@ class HybridOrchestrator:
         self._tokens = tokens
         self._language = language
         self._critic = critic
+        self._most_steps = most_steps
 
     def decide(self, task: Task) -> Decision:
         """Plan and score a task, choose who does it, and keep the decision.
@@ -95,7 +98,7 @@ class HybridOrchestrator:
         """Return what would be decided now, and keep nothing."""
         planned = self._planned(task)
         # A model's plan may leave out a risky step that the text plainly asks for.
-        return self._weighed(task, planned, planned.plan.tools | offline_plan(task.text).tools)
+        return self._weighed(task, planned, planned.plan.tools | self._ruled(task).tools)
 
     def revise(self, task: Task, chosen: Decision, case: Case) -> Decision:
         """Weigh a task anew with the plan that a person allowed instead, and keep that.
@@ -180,7 +183,7 @@ class HybridOrchestrator:
     def _planned(self, task: Task) -> Planned:
         language = self._language
         if language is None or task.agent or self._tokens is None:
-            return Planned(offline_plan(task.text))
+            return Planned(self._ruled(task))
         active = [agent for agent in self._agents.list(task.tenant) if agent.status == "active"]
         return plan_with(
             lambda: language(task.tenant),
@@ -188,7 +191,11 @@ class HybridOrchestrator:
             capabilities={name for agent in active for name in agent.capabilities},
             tools={tool.name for tool in self._tools.list(task.tenant, active_only=True)},
             most_tokens=self._left(task, self._tokens),
+            most_steps=self._most_steps,
         )
+
+    def _ruled(self, task: Task) -> Plan:
+        return offline_plan(task.text, most_steps=self._most_steps)
 
     def _left(self, task: Task, most: int) -> int:
         return max(0, int(task.budget.get("tokens", most)) - task.tokens)

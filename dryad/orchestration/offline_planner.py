@@ -8,7 +8,7 @@ agent has that capability, a person hears of it first.
 import re
 from dataclasses import dataclass
 
-from dryad.orchestration.plan import MAX_STEPS, Plan, PlanStep
+from dryad.orchestration.plan import MOST_STEPS, Plan, PlanStep
 
 OPERATE = "operate"
 
@@ -111,7 +111,7 @@ class _Piece:
         return _QUOTED.sub(" ", self.own or self.text)
 
 
-def offline_plan(text: str) -> Plan:
+def offline_plan(text: str, *, most_steps: int = MOST_STEPS) -> Plan:
     """Plan a task.
 
     A numbered list is an order; bullets, sentences and clauses that stand by themselves are
@@ -121,14 +121,12 @@ def offline_plan(text: str) -> Plan:
 
     Args:
         text: The task, any language.
-
-    Returns:
-        A plan of at most `MAX_STEPS` steps; further pieces are joined into the last one.
+        most_steps: Further pieces are joined into the last step.
     """
     pieces = _pieces(text)
-    if len(pieces) > MAX_STEPS:
-        rest = "\n".join(piece.text for piece in pieces[MAX_STEPS - 1 :])
-        pieces = [*pieces[: MAX_STEPS - 1], _Piece(rest, waits=True)]
+    if len(pieces) > most_steps:
+        rest = "\n".join(piece.text for piece in pieces[most_steps - 1 :])
+        pieces = [*pieces[: most_steps - 1], _Piece(rest, waits=True)]
     steps: list[PlanStep] = []
     for number, piece in enumerate(pieces, start=1):
         capability, tools = kind_of(piece.work)

@@ -22,7 +22,8 @@ from dryad.orchestration.decision import Decision, Seat
 MessageKind = Literal["proposal", "critique", "refinement", "agreement", "question", "answer"]
 ForceStatus = Literal["active", "paused", "resolved", "failed"]
 
-MAX_MESSAGES = 500
+MOST_MESSAGES = 500
+"""The most messages of a task force, unless it is told otherwise."""
 COORDINATOR = "coordinator"
 
 _NEXT: dict[ForceStatus, frozenset[ForceStatus]] = {
@@ -47,8 +48,11 @@ class Message:
 class TaskForces:
     """Every task force of the installation."""
 
-    def __init__(self, database: Database, *, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, database: Database, *, most_messages: int = MOST_MESSAGES, clock: Clock = utc_now
+    ) -> None:
         self._database = database
+        self._most_messages = most_messages
         self._clock = clock
 
     def assemble(
@@ -164,8 +168,11 @@ class TaskForces:
             select(func.max(ForceMessageRow.sequence)).where(ForceMessageRow.force == force.id)
         )
         number = (last or 0) + 1
-        if number > MAX_MESSAGES:
-            raise LimitExceeded(f"a task force says at most {MAX_MESSAGES} messages")
+        if number > self._most_messages:
+            raise LimitExceeded(
+                f"a task force says at most {self._most_messages} messages",
+                "Raise DRYAD_MAX_FORCE_MESSAGES, or divide the task.",
+            )
         session.add(
             ForceMessageRow(
                 force=force.id,
@@ -266,7 +273,9 @@ class TaskForces:
             }
         return {
             **found,
-            "messages": [_as_json(m) for m in self.messages(found["id"], limit=MAX_MESSAGES)],
+            "messages": [
+                _as_json(m) for m in self.messages(found["id"], limit=self._most_messages)
+            ],
         }
 
 

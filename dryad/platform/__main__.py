@@ -2,8 +2,8 @@
 
 import sys
 
+from dryad.foundation.environment import load
 from dryad.foundation.errors import DryadError
-from dryad.foundation.settings import load
 from dryad.platform import detached
 from dryad.platform.up import up
 

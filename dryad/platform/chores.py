@@ -10,9 +10,10 @@ from contextlib import closing
 from dryad.adapters import choose_adapters
 from dryad.bootstrap import Services
 from dryad.foundation.database import migrate
+from dryad.foundation.environment import load
 from dryad.foundation.errors import DryadError
 from dryad.foundation.provision import provision
-from dryad.foundation.settings import Settings, load
+from dryad.foundation.settings import Settings
 from dryad.foundation.tenants import DEFAULT
 from dryad.platform.demo import demo
 from dryad.platform.progress import failure

@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from dryad.foundation.environment import runbook_name
 from dryad.foundation.secrets import Secrets
-from dryad.foundation.settings import Settings, runbook_name
+from dryad.foundation.settings import Settings
 
 Environment = dict[str, str]
 NOBODY = Path(__file__).with_name("nobody.pem")

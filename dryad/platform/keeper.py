@@ -15,10 +15,10 @@ from datetime import datetime
 
 from dryad.bootstrap import Services
 from dryad.foundation import logs
+from dryad.foundation.environment import load
 from dryad.foundation.errors import DryadError, Superseded
 from dryad.foundation.ids import RunId
 from dryad.foundation.journal import Lease
-from dryad.foundation.settings import load
 from dryad.platform.rounds import Rounds
 from dryad.runs import Runs
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dryad.foundation import logs
+from dryad.foundation.environment import load
 from dryad.foundation.errors import DryadError, Unavailable
-from dryad.foundation.settings import Settings, load
+from dryad.foundation.settings import Settings
 from dryad.operations.backups.installed import backups_of
 from dryad.operations.backups.sets import Backups
 from dryad.operations.restores import paths

@@ -14,8 +14,8 @@ import pytest
 
 from dryad.bootstrap import Services
 from dryad.foundation.database import migrate
+from dryad.foundation.environment import load
 from dryad.foundation.provision import provision
-from dryad.foundation.settings import load
 from dryad.foundation.tenants import DEFAULT
 from dryad.runs import Runs
 from tests.servers import PrefectServer, stop, wait_for

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from docs import generator
-from dryad.foundation import settings
+from dryad.foundation import environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,8 +21,8 @@ def test_every_default_in_the_example_means_the_default(tmp_path: Path):
     given = re.sub(r"^# (DRYAD_\w+=.+)$", r"\1", example, flags=re.MULTILINE)
     (tmp_path / ".env").write_text(given)
     (untouched := tmp_path / "untouched").mkdir()
-    said, origins = settings.load({}, directory=tmp_path)
-    default, _ = settings.load({}, directory=untouched)
+    said, origins = environment.load({}, directory=tmp_path)
+    default, _ = environment.load({}, directory=untouched)
     paths = {"home", "logs", "secrets_dir", "audit_anchor", "backup_targets"}
     assert said.model_dump(exclude=paths) == default.model_dump(exclude=paths)
     assert sum("(.env)" in origin.origin for origin in origins) > len(origins) / 2

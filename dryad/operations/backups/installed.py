@@ -16,8 +16,9 @@ from dryad.foundation.audit import Audit
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import AuditRow
+from dryad.foundation.environment import Origin
 from dryad.foundation.secrets import Secrets
-from dryad.foundation.settings import Origin, Settings
+from dryad.foundation.settings import Settings
 from dryad.foundation.settings_text import shown
 from dryad.operations.backups.retention import Keep
 from dryad.operations.backups.sets import Backups

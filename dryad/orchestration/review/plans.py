@@ -14,7 +14,7 @@ from dryad.foundation.errors import InvalidRequest
 from dryad.foundation.ids import TenantId
 from dryad.foundation.tools import Tools
 from dryad.orchestration.model_planner import read_plan
-from dryad.orchestration.plan import Plan
+from dryad.orchestration.plan import MOST_STEPS, Plan
 from dryad.orchestration.review.quoting import visible
 
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,40}")
@@ -27,9 +27,10 @@ _HOW = (
 class EditedPlans:
     """Reads plans that people wrote, by what a tenant's agents can do and which tools it has."""
 
-    def __init__(self, agents: Agents, tools: Tools) -> None:
+    def __init__(self, agents: Agents, tools: Tools, *, most_steps: int = MOST_STEPS) -> None:
         self._agents = agents
         self._tools = tools
+        self._most_steps = most_steps
 
     def read(self, tenant: TenantId, edits: Mapping[str, Any]) -> Plan:
         """Return the plan that `{"steps": […]}` holds, its steps called as in there.
@@ -48,6 +49,7 @@ class EditedPlans:
                 edits,
                 capabilities={name for agent in active for name in agent.capabilities},
                 tools={tool.name for tool in self._tools.list(tenant, active_only=True)},
+                most_steps=self._most_steps,
             )
         except InvalidRequest as error:
             raise InvalidRequest(

@@ -13,7 +13,7 @@ import uvicorn
 
 from dryad.api.app import create_app
 from dryad.bootstrap import Services
-from dryad.foundation import settings as reader
+from dryad.foundation import environment as reader
 from dryad.foundation.database.models import Base
 from dryad.foundation.keys import SCOPES
 from dryad.foundation.provision import provision

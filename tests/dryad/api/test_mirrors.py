@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dryad.adapters import choose_adapters
-from dryad.foundation import settings as reader
+from dryad.foundation import environment as reader
 from dryad.foundation.errors import Unavailable
 from dryad.foundation.ids import TenantId
 from tests.dryad.api.conftest import House, serving

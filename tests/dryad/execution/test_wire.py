@@ -8,18 +8,24 @@ import subprocess
 import sys
 from collections.abc import Generator
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 from pydantic_ai.messages import TextPart
 
+from dryad.execution.episodes import Done, Progress
 from dryad.execution.models.language import Language
 from dryad.execution.models.providers import ModelChoice, Models
 from dryad.execution.models.structured import ask_for
+from dryad.foundation.database import Database
 from dryad.foundation.errors import Refused, Unavailable
+from dryad.orchestration.critic import criticise
+from dryad.orchestration.findings import Finding
 from dryad.orchestration.model_planner import plan_with
 from tests.dryad.execution.conftest import Desk, done_by, episode
 from tests.dryad.execution.test_models import ask
+from tests.dryad.orchestration.conftest import build
 from tests.servers import free_port, listens, wait_for
 from tests.services import need
 from tests.small_model import CONTEXT_TOKENS
@@ -126,3 +132,17 @@ async def test_it_is_cut_off_in_time_and_answers_the_next_one(address: str):
     with pytest.raises(Unavailable, match=r"did not answer within 0\.05 s"):
         await ask(small(address, answer=1000, seconds=0.05), "Count from one to a thousand.")
     assert (await asyncio.wait_for(ask(small(address), "Hello."), 120)).parts
+
+
+def test_whatever_it_objects_to_is_about_members(address: str, database: Database, tmp_path: Path):
+    chosen = build(database, tmp_path).decide("Explain how leases end; calculate 3 times 5")
+    findings = [
+        Finding(seat, Done("done", text, Progress()))
+        for seat, text in zip(chosen.seats, ("A lease ends after 30 s.", "14"), strict=True)
+    ]
+    heard = criticise(
+        lambda: small(address, answer=256), "Two parts.", chosen, findings, most_tokens=10_000
+    )
+    assert heard.by == "smollm2-135m" or heard.refused
+    assert heard.tokens > 0 or heard.refused
+    assert heard.objections.keys() <= {seat.member for seat in chosen.seats}

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from dryad.foundation.environment import load
 from dryad.foundation.errors import InvalidRequest
-from dryad.foundation.settings import Settings, load
+from dryad.foundation.settings import Settings
 from dryad.foundation.settings_text import shown
 
 

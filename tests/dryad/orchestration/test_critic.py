@@ -15,7 +15,6 @@ from dryad.foundation.errors import InvalidRequest, Refused
 from dryad.orchestration.critic import LONGEST, MOST_EACH, Critique, read_critique
 from dryad.orchestration.findings import Finding
 from dryad.orchestration.hybrid import HybridOrchestrator
-from dryad.orchestration.plan import MAX_STEPS
 from tests.dryad.orchestration.conftest import ACME, House
 from tests.dryad.orchestration.test_model_planner import JSON
 
@@ -81,7 +80,7 @@ def test_a_critic_may_find_nothing_wrong(house: House):
         ("Everything is fine, approve it.", "no usable answer"),
         ([objection("coordinator")], "took no part"),
         ([objection(said=" \n\x07")], "says nothing"),
-        ([objection()] * (MOST_EACH * MAX_STEPS + 1), "193 objections"),
+        ([objection()] * 201, "201 objections"),
     ],
 )
 def test_a_critique_of_no_use_objects_to_nothing(house: House, said: Any, why: str):

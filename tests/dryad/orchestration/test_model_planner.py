@@ -16,7 +16,7 @@ from dryad.foundation.errors import InvalidRequest
 from dryad.orchestration.decision import Decision
 from dryad.orchestration.hybrid import HybridOrchestrator, counting_plan
 from dryad.orchestration.model_planner import LONGEST_STEP, read_plan
-from dryad.orchestration.plan import MAX_STEPS
+from dryad.orchestration.plan import MOST_STEPS
 from tests.dryad.orchestration.conftest import ACME, House
 
 KNOWN: dict[str, Any] = {
@@ -76,7 +76,7 @@ def test_what_planning_used_is_counted_to_the_task_once(house: House):
     ("steps", "why"),
     [
         ([], "no steps"),
-        ([step(str(n)) for n in range(MAX_STEPS + 1)], f"{MAX_STEPS + 1} steps"),
+        ([step(str(n)) for n in range(MOST_STEPS + 1)], f"{MOST_STEPS + 1} steps"),
         ([step("a", after=["b"]), step("b", after=["a"])], "waits for itself"),
         ([step("a"), step("a")], "same name"),
         ([step(text="  ")], "says nothing"),
@@ -135,7 +135,7 @@ def test_any_json_is_a_valid_plan_or_refused(steps: Any):
         plan, _ = read_plan({"steps": steps}, **KNOWN)
     except InvalidRequest:
         return
-    assert 1 <= len(plan.steps) <= MAX_STEPS
+    assert 1 <= len(plan.steps) <= MOST_STEPS
     assert plan.capabilities <= {"research", "analysis", "operate"}
     assert plan.tools <= {"search_memory", "calculate"}
     assert len(plan.in_order()) == len(plan.steps)

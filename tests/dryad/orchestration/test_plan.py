@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dryad.foundation.errors import InvalidRequest
 from dryad.orchestration.offline_planner import offline_plan
-from dryad.orchestration.plan import MAX_STEPS, Plan, PlanStep
+from dryad.orchestration.plan import MOST_STEPS, Plan, PlanStep
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,21 @@ def test_a_message_waits_for_everything_it_may_report():
 @given(st.text(min_size=1, max_size=2_000))
 def test_any_text_becomes_a_valid_plan(text: str):
     plan = offline_plan(text)
-    assert 1 <= len(plan.steps) <= MAX_STEPS
+    assert 1 <= len(plan.steps) <= MOST_STEPS
     assert Plan.from_json(plan.to_json()) == plan
     assert sum(len(branch) for branch in plan.branches()) == len(plan.steps)
 
 
-@given(st.lists(st.sampled_from(["find a", "compute 1+1", "notify b", "then save c"]), max_size=60))
-def test_many_pieces_stay_within_the_limit(pieces: list[str]):
-    assert len(offline_plan("; ".join(pieces) or "x").steps) <= MAX_STEPS
+@given(
+    st.lists(st.sampled_from(["find a", "compute 1+1", "notify b", "then save c"]), max_size=60),
+    st.integers(1, 12),
+)
+def test_many_pieces_stay_within_the_limit_and_none_is_lost(pieces: list[str], most: int):
+    text = "; ".join(pieces) or "x"
+    whole, short = offline_plan(text), offline_plan(text, most_steps=most)
+    assert len(short.steps) <= most
+    told = " ".join(step.text for step in short.steps)
+    assert all(told.count(s.text) >= 1 for s in whole.steps)
 
 
 def test_a_plan_that_waits_for_itself_or_for_nothing_is_refused():

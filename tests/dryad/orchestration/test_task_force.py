@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dryad.foundation.database import Database
 from dryad.foundation.errors import Conflict, LimitExceeded, NotFound, Refused
 from dryad.foundation.ids import TaskId
-from dryad.orchestration import task_force
 from dryad.orchestration.decision import Seat
-from dryad.orchestration.task_force import COORDINATOR, ForceStatus, roles
+from dryad.orchestration.task_force import COORDINATOR, ForceStatus, TaskForces, roles
 from tests.dryad.orchestration.conftest import ACME, House
 
 SEATS = (Seat("researcher-1", "researcher", ("s1",)), Seat("analyst-2", "analyst", ("s2",)))
@@ -99,13 +99,14 @@ def test_many_who_speak_at_once_are_numbered_without_a_gap(house: House):
         assert [m.content["n"] for m in said if m.member == seat.member] == list(range(5))
 
 
-def test_a_force_says_only_so_much(house: House, monkeypatch: pytest.MonkeyPatch):
+def test_a_force_says_only_so_much(house: House, database: Database):
     _, force = gather(house)
-    monkeypatch.setattr(task_force, "MAX_MESSAGES", 2)
+    brief = TaskForces(database, most_messages=2)
     for _ in range(2):
-        house.forces.post(force, "analyst-2", "proposal", {})
+        brief.post(force, "analyst-2", "proposal", {})
     with pytest.raises(LimitExceeded, match="at most 2"):
-        house.forces.post(force, "analyst-2", "proposal", {})
+        brief.post(force, "analyst-2", "proposal", {})
+    assert len(house.forces.messages(force)) == 2
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])

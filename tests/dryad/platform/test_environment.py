@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dryad.foundation.environment import load
 from dryad.foundation.secrets import Secrets
-from dryad.foundation.settings import load
 from dryad.platform import environment
 from dryad.platform.plan import Plan
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dryad.foundation.environment import load
 from dryad.foundation.errors import Refused, Unavailable
-from dryad.foundation.settings import load
 from dryad.platform import preflight
 from dryad.platform.preflight import Port
 from tests.servers import free_port

@@ -12,7 +12,7 @@ import pytest
 
 from dryad.adapters import choose_adapters
 from dryad.bootstrap import Services
-from dryad.foundation import settings as reader
+from dryad.foundation import environment as reader
 from dryad.foundation.database.models import Base
 from dryad.foundation.ids import RunId, TenantId
 from dryad.foundation.journal import Lease

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dryad.foundation.errors import InvalidRequest, Refused
-from dryad.orchestration.plan import MAX_STEPS, Plan
+from dryad.orchestration.plan import MOST_STEPS, Plan
 from dryad.orchestration.review.plans import (
     EditedPlans,
     edits_in_form,
@@ -62,7 +62,7 @@ def test_an_edited_plan_is_allowed_in_place_of_the_one_asked_about(world: World)
     [
         ([], "no steps"),
         ("Explain leases", "no steps"),
-        ([step(str(n)) for n in range(MAX_STEPS + 1)], f"{MAX_STEPS + 1} steps"),
+        ([step(str(n)) for n in range(MOST_STEPS + 1)], f"{MOST_STEPS + 1} steps"),
         ([step("a", after=["b"]), step("b", after=["a"])], "waits for itself"),
         ([step(), step()], "same name"),
         ([step(text=" ")], "says nothing"),
