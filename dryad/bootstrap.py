@@ -85,7 +85,7 @@ class Services(MemoryServices):
     @cached_property
     def agents(self) -> Agents:
         """The agent registry."""
-        return Agents(self.database, self.clock)
+        return Agents(self.database, self.clock, audit=self.audit)
 
     @cached_property
     def models(self) -> Models:
