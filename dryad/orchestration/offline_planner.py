@@ -198,34 +198,38 @@ def _is_work(piece: _Piece) -> bool:
 
 
 def _parts(piece: _Piece) -> list[_Piece]:
-    """Cut work whose text says that its parts are independent wherever a part may end."""
-    text = piece.text
-    hidden = _ASIDE.sub(lambda aside: "_" * len(aside[0]), text)
-    parts: list[str] = []
-    start = 0
-    for cut in [*wording.SEPARATES.finditer(hidden), None]:
-        stop = cut.start() if cut else len(text)
-        part = text[start:stop].strip(" ,.;:\n")
-        start = cut.end() if cut else stop
-        if parts and (len(part.split()) < _SHORTEST or not part[:1].isalpha()):
-            parts[-1] = f"{parts[-1]}, {part}"
-        elif part:
-            parts.append(part)
-    if len(parts) < 2:
-        return _by_name(piece) or [piece]
-    return [_Piece(part, free=True) for part in parts]
+    """Cut work whose text says that its parts are independent."""
+    return _by_name(piece) or _by_separator(piece) or [piece]
 
 
 def _by_name(piece: _Piece) -> list[_Piece]:
-    """Cut work on several things called by name into work on each; [] when there are none."""
-    text = piece.text
-    found = _NAMES.search(text)
+    """Cut work on three things or more that are called by name into work on each; else []."""
+    found = _NAMES.search(piece.first_sentence)
     if found is None:
         return []
     names = re.split(r",?\s+and\s+|,\s+", found[1])
     return [
-        _Piece(f"{text.strip()}\nYour part: {name}", own=piece.own, free=True) for name in names
+        _Piece(f"{piece.text.strip()}\nYour part: {name}", own=piece.own, free=True)
+        for name in names
     ]
+
+
+def _by_separator(piece: _Piece) -> list[_Piece]:
+    """Cut work wherever a part may end; [] for one part."""
+    hidden = _ASIDE.sub(lambda aside: "_" * len(aside[0]), piece.text)
+    ends = [(cut.start(), cut.end()) for cut in wording.SEPARATES.finditer(hidden)]
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for stop, following in [*ends, (len(hidden), len(hidden))]:
+        part = hidden[start:stop].strip(" ,.;:\n")
+        short = len(part.split()) < _SHORTEST or not part[:1].isalpha()
+        if spans and short:
+            spans[-1] = (spans[-1][0], stop)
+        elif part:
+            spans.append((start, stop))
+        start = following
+    parts = [piece.text[start:stop].strip(" ,.;:\n") for start, stop in spans]
+    return [_Piece(part, free=True) for part in parts] if len(parts) > 1 else []
 
 
 def _clauses(text: str) -> list[_Piece]:
