@@ -190,7 +190,7 @@ class Killable:
 
 
 def killable_prefect(
-    directory: Path, *, database: str | None = None
+    directory: Path, *, database: str | None = None, **settings: str
 ) -> tuple[PrefectServer, Killable]:
     """Return a Prefect server of its own in `directory`, and its process, not started yet."""
     port = free_port()
@@ -199,6 +199,7 @@ def killable_prefect(
         "PREFECT_SERVER_API_AUTH_STRING": server.auth,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_ENABLED": "false",
+        **settings,
     }
     if database is not None:
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
@@ -209,9 +210,11 @@ def killable_prefect(
 
 
 @contextmanager
-def prefect(directory: Path, *, database: str | None = None) -> Generator[PrefectServer]:
+def prefect(
+    directory: Path, *, database: str | None = None, **settings: str
+) -> Generator[PrefectServer]:
     """Run a Prefect server of its own in `directory`; on SQLite unless a database is named."""
-    server, process = killable_prefect(directory, database=database)
+    server, process = killable_prefect(directory, database=database, **settings)
     try:
         process.start()
         wait_for("Prefect", lambda: answers(f"{server.url}/ready"), seconds=120)
