@@ -189,8 +189,15 @@ class Killable:
         self._process.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
 
 
+OUR_SERVER, STOCK_SERVER = ("deployments.server",), ("prefect", "server", "start")
+
+
 def killable_prefect(
-    directory: Path, *, database: str | None = None, **settings: str
+    directory: Path,
+    *,
+    database: str | None = None,
+    program: tuple[str, ...] = OUR_SERVER,
+    **settings: str,
 ) -> tuple[PrefectServer, Killable]:
     """Return a Prefect server of its own in `directory`, and its process, not started yet."""
     port = free_port()
@@ -203,7 +210,7 @@ def killable_prefect(
     }
     if database is not None:
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
-    command = [sys.executable, "-P", "-m", "deployments.server", "--host", "127.0.0.1"]
+    command = [sys.executable, "-P", "-m", *program, "--host", "127.0.0.1"]
     return server, Killable(
         "Prefect", [*command, "--port", str(port)], port, directory, environment
     )
