@@ -78,12 +78,18 @@ def search(
     *,
     limit: Annotated[int, typer.Option(min=1, max=100)] = 5,
     category: Annotated[str, typer.Option()] = "",
+    since: Annotated[str, typer.Option(help="Kept at this time or later, in ISO 8601.")] = "",
+    until: Annotated[str, typer.Option(help="Kept before this time.")] = "",
+    details: Annotated[
+        str, typer.Option(help="JSON: names and values that details must have.")
+    ] = "",
     tenant: Tenant = "",
     as_json: Json = False,
 ) -> None:
     """Find passages that answer the query, best first."""
+    filters = {"category": category, "since": since, "until": until, "details": details}
     with api(tenant) as client:
-        answer = client.get("api/v1/memory/search", q=query, limit=limit, category=category)
+        answer = client.get("api/v1/memory/search", q=query, limit=limit, **filters)
     if as_json:
         print_json(answer["items"])
         return
