@@ -117,14 +117,17 @@ def list_documents(
 
 @app.command()
 def show(document: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
-    """Show one document."""
+    """Show one document, and how it stands to others."""
+    path = f"api/v1/memory/documents/{document}"
     with api(tenant) as client:
-        found = client.get(f"api/v1/memory/documents/{document}")
+        found = {**client.get(path), "relations": client.items(f"{path}/relations")}
     if as_json:
         print_json(found)
         return
-    passages = found.pop("passages")
+    passages, relations = found.pop("passages"), found.pop("relations")
     print_fields(found, as_json=False)
+    for one in relations:
+        print_text(f"{one['source']} {one['kind']} {one['target']} ({one['confidence']:.2f})")
     for _, _, text in passages:
         print_text(f"\n{text}")
 
