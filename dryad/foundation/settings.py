@@ -181,6 +181,9 @@ class Settings(BaseModel):
     approval_valid: Duration = setting(
         timedelta(hours=24), "An approval not used for so long is asked for again", gt=timedelta(0)
     )
+    review_webhook: OptionalSecret = setting(
+        None, "Address that is told (POST, JSON) when a task waits for a person; default nobody"
+    )
     code_failures_free: int = setting(3, "Wrong codes of a reviewer in a row that are free", ge=1)
     code_wait: Duration = setting(
         timedelta(seconds=5), "What the next wrong code costs; each one after it twice as much"
