@@ -75,6 +75,8 @@ def keep(client: SyncPrefectClient, webhook: SecretStr | None, *, ui_url: str) -
         client.update_automation(found[0].id, wanted)
     else:
         client.create_automation(wanted)
+    for twin in found[1:]:  # two registrations at once each made one
+        client.delete_automation(twin.id)
 
 
 def _payload(ui_url: str) -> str:
