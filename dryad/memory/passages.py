@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -18,9 +19,13 @@ Span = tuple[int, int]
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # A line that may be, or underline, a heading.
 _MAY_HEAD = re.compile(r"(?:^|[\r\n]) {0,3}[#=-]")
+# What may begin, or make, anything but a paragraph: parsing takes most of the time of shelving.
+MARKUP = re.compile(r"(?:^|[\r\n]) {0,3}(?:[#>+*_=`~<\[\t-]|[0-9]{1,9}[.)])|(?:^|[\r\n]) {4}|\|")
+_BLANK = " \t\r\n"
+_BLANK_LINES = re.compile(r"(?>\r\n|\r|\n)(?:[ \t]*(?>\r\n|\r|\n))+")
 # Where a block that is too long is cut, best first: blank line, line, sentence, white space.
 _SEAMS = (
-    re.compile(r"(?:\r\n|\r|\n)[ \t]*(?:\r\n|\r|\n)"),
+    re.compile(r"(?>\r\n|\r|\n)[ \t]*(?>\r\n|\r|\n)"),
     _LINE_END,
     re.compile(r"(?<=[.!?。！？])\s+"),
     re.compile(r"\s+"),
@@ -37,7 +42,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class _Block:
+class Block:
     """One top-level element: never parted when it fits."""
 
     start: int
@@ -67,7 +72,7 @@ def cut(text: str, *, longest: int = PASSAGE_CHARACTERS) -> list[Piece]:
     path: list[tuple[int, str]] = []
     pending: Span | None = None  # headings, then as many blocks as fit
     body = False  # does `pending` hold more than headings?
-    for block in _blocks(text):
+    for block in blocks(text):
         if block.heading:
             if pending and body:
                 pieces += _pieces(text, pending, path, longest)
@@ -127,8 +132,20 @@ def _trim(text: str, start: int, stop: int) -> Span:
     return min(start + len(body) - len(body.lstrip()), stop), stop
 
 
-def _blocks(text: str) -> Iterator[_Block]:
+def blocks(text: str) -> Iterator[Block]:
     """Yield top-level elements; each reaches to the beginning of the next, so nothing is lost."""
+    if MARKUP.search(text):
+        yield from parsed(text)
+        return
+    first, last = len(text) - len(text.lstrip(_BLANK)), len(text.rstrip(_BLANK))
+    if first < last:
+        seams = (match.end() for match in _BLANK_LINES.finditer(text, first, last))
+        for start, stop in pairwise([0, *seams, len(text)]):
+            yield Block(start, stop)
+
+
+def parsed(text: str) -> Iterator[Block]:
+    """Yield the same, as a parser of Markdown finds them."""
     lines = [0, *(match.end() for match in _LINE_END.finditer(text))]
 
     def offset(line: int) -> int:
@@ -143,14 +160,14 @@ def _blocks(text: str) -> Iterator[_Block]:
         starts[0] = 0
     for position, (index, token) in enumerate(opening):
         stop = starts[position + 1] if position + 1 < len(starts) else len(text)
-        yield _Block(
+        yield Block(
             starts[position],
             stop,
             heading=_heading(tokens, index),
             items=tuple(offset(line) for line in _items(tokens, index, token)),
         )
     if not starts and text.strip():  # nothing but link definitions
-        yield _Block(0, len(text))
+        yield Block(0, len(text))
 
 
 def _heading(tokens: list[Token], index: int) -> tuple[int, str] | None:

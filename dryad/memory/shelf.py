@@ -30,6 +30,9 @@ _MERGE = 4  # a run is merged with the one before it unless that is this many ti
 
 _MOST_ROWS = 1 << 24
 
+_FETCHED = 500
+"""Rows held at once: fewer than make the collector of garbage begin."""
+
 Keys = npt.NDArray[np.uint64]
 """Sorted postings: term (32 bits), row (24 bits), count (8 bits)."""
 
@@ -160,7 +163,9 @@ EMPTY = Shelf(
 
 _DOCUMENTS = cast("Table", DocumentRow.__table__).c
 _PASSAGES = cast("Table", PassageRow.__table__).c
-_STATE = select(ShelfRow.written, ShelfRow.removals).where(ShelfRow.tenant == bindparam("tenant"))
+# Of the table, not the class: the first query by class prepares every class there is.
+_SHELVES = cast("Table", ShelfRow.__table__).c
+_STATE = select(_SHELVES.written, _SHELVES.removals).where(_SHELVES.tenant == bindparam("tenant"))
 
 
 class Shelves:
@@ -207,7 +212,7 @@ def _with_added(
     shelf: Shelf, tenant: TenantId, session: Session, written: int, embedder: Embedder | None
 ) -> Shelf:
     """Read what was shelved since; numbers ascend in commit order, so nothing hides below."""
-    added = _plain(
+    columns = _columns(
         session,
         select(
             _PASSAGES.number,
@@ -225,9 +230,9 @@ def _with_added(
         )
         .order_by(_PASSAGES.number),
     )
-    if not added:
+    if not columns:
         return replace(shelf, written=written)
-    numbers, lengths, bags, categories, agents, vectors = zip(*added, strict=True)
+    numbers, lengths, bags, categories, agents, vectors = columns
     codes = {name: code for code, name in enumerate(shelf.names)}
     for name in (*categories, *agents):
         codes.setdefault(name, len(codes))
@@ -247,14 +252,25 @@ def _with_added(
     )
 
 
-def _plain(session: Session, query: Select[Any]) -> list[Any]:
-    """Return rows as the driver gives them: what wraps a row costs as much as reading it."""
+def _columns(session: Session, query: Select[Any]) -> list[list[Any]]:
+    """Return the columns of all rows, as the driver gives them; no column when there is no row.
+
+    What wraps a row costs as much as reading it, and many rows held at once as much again: they
+    make the collector look through everything the process has.
+    """
     cursor: Any = session.connection().execute(query).cursor
-    return cursor.fetchall()
+    columns: list[list[Any]] = []
+    while rows := cursor.fetchmany(_FETCHED):
+        columns = columns or [[] for _ in rows[0]]
+        for column, values in zip(columns, zip(*rows, strict=True), strict=True):
+            column.extend(values)
+    return columns
 
 
 def _without_removed(shelf: Shelf, tenant: TenantId, session: Session, removals: int) -> Shelf:
     """Drop every row whose passage is gone or whose document is withdrawn."""
+    if not len(shelf.numbers):
+        return replace(shelf, removals=removals)
     alive = session.scalars(
         select(PassageRow.number)
         .join(DocumentRow, DocumentRow.id == PassageRow.document)

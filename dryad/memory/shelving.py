@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Table, delete, func, select, update
+from sqlalchemy import Table, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from dryad.execution.memories import Document, Shelved
+from dryad.execution.memories import Shelved
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow, TenantRow
 from dryad.foundation.errors import NotFound
 from dryad.foundation.ids import TenantId, new_id
@@ -27,21 +27,35 @@ class _Earlier(NamedTuple):
     withdrawn: bool
 
 
+_Owned = tuple[str, str]
+"""Whose a text is, and its hash."""
+
+# Said once: putting a statement together costs as much as running it.
+_LOCKED = select(ShelfRow).where(ShelfRow.tenant == bindparam("tenant")).with_for_update()
+_SAME_WORDS = (
+    _DOCUMENTS.c.tenant == bindparam("tenant"),
+    _DOCUMENTS.c.content_hash.in_(bindparam("hashes", expanding=True)),
+)
+_LIVING = select(_DOCUMENTS.c.content_hash).where(*_SAME_WORDS, _DOCUMENTS.c.deleted.is_(None))
+_EARLIER = select(
+    *(_DOCUMENTS.c[name] for name in ("agent", "content_hash", "id", "deleted"))
+).where(*_SAME_WORDS, _DOCUMENTS.c.agent.in_(bindparam("owners", expanding=True)))
+
+
 def locked_shelf(session: Session, tenant: TenantId) -> ShelfRow:
     """Lock the tenant's long-term memory for writing until the transaction ends.
 
     Raises:
         NotFound: there is no such tenant.
     """
-    locked = select(ShelfRow).where(ShelfRow.tenant == tenant).with_for_update()
-    row = session.scalar(locked)
+    row = session.scalar(_LOCKED, {"tenant": tenant})
     if row is None:
         if session.get(TenantRow, tenant) is None:
             raise NotFound(f"no tenant {tenant[:80]!r}")
         insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
         new = insert[session.get_bind().dialect.name](ShelfRow)
         session.execute(new.values(tenant=tenant, written=0, removals=0).on_conflict_do_nothing())
-        row = session.scalars(locked).one()
+        row = session.scalars(_LOCKED, {"tenant": tenant}).one()
     return row
 
 
@@ -60,33 +74,10 @@ def write(
     Told by `gone` of each document whose passages, up to the highest number now, are no more.
     """
     known = _known(session, shelf.tenant, items)
-    returning = [earlier.id for earlier in known.values() if earlier.withdrawn]
-    if returning:  # written anew, under new passage numbers, so that every shelf sees them
-        session.execute(delete(DocumentRow).where(DocumentRow.id.in_(returning)))
-        for identity in returning:
-            gone(identity)
-    answers: list[Shelved] = []
-    documents: list[dict[str, Any]] = []
-    passages: list[dict[str, Any]] = []
-    compared: list[tuple[str, Document]] = []
-    for item in items:
-        key = (item.document.agent, item.content_hash)
-        earlier = known.get(key)
-        if earlier and not earlier.withdrawn:
-            answers.append(Shelved(earlier.id, len(item.pieces), duplicate_of=earlier.id))
-            continue
-        identity = earlier.id if earlier else new_id("doc")
-        known[key] = _Earlier(identity, withdrawn=False)
-        near, alike = item.near or (None, 0.0)
-        answers.append(Shelved(identity, len(item.pieces), near=near, likeness=alike))
-        compared += [(identity, item.document)] if item.document.compared else []
-        documents.append(_document(item, shelf.tenant, identity, now))
-        passages += _passages(item, shelf, identity, embedder)
-        shelf.written += len(item.pieces)
-    if documents:
-        session.execute(_DOCUMENTS.insert(), documents)
-        session.execute(_PASSAGES.insert(), passages)
-        keep(session, shelf.tenant, compared)
+    _clear_withdrawn(session, known.values(), gone)
+    answers, fresh = _told_apart(items, known)
+    if fresh:
+        _insert(session, shelf, fresh, embedder=embedder, now=now)
     _distrust(session, items, answers)
     if replace:
         latest = {
@@ -100,18 +91,61 @@ def write(
     return answers
 
 
+def _clear_withdrawn(
+    session: Session, known: Iterable[_Earlier], gone: Callable[[str], object]
+) -> None:
+    """Remove what comes back: written anew, under new numbers, every shelf sees it."""
+    returning = [earlier.id for earlier in known if earlier.withdrawn]
+    if returning:
+        session.execute(delete(DocumentRow).where(DocumentRow.id.in_(returning)))
+    for identity in returning:
+        gone(identity)
+
+
+def _told_apart(
+    items: Sequence[Prepared], known: dict[_Owned, _Earlier]
+) -> tuple[list[Shelved], dict[str, Prepared]]:
+    """Return an answer for each item, and by id those whose words are not kept yet."""
+    answers: list[Shelved] = []
+    fresh: dict[str, Prepared] = {}
+    for item in items:
+        key = (item.document.agent, item.content_hash)
+        earlier = known.get(key)
+        if earlier and not earlier.withdrawn:
+            answers.append(Shelved(earlier.id, len(item.pieces), duplicate_of=earlier.id))
+            continue
+        identity = earlier.id if earlier else new_id("doc")
+        known[key] = _Earlier(identity, withdrawn=False)
+        near, alike = item.near or (None, 0.0)
+        answers.append(Shelved(identity, len(item.pieces), near=near, likeness=alike))
+        fresh[identity] = item
+    return answers, fresh
+
+
+def _insert(
+    session: Session,
+    shelf: ShelfRow,
+    fresh: Mapping[str, Prepared],
+    *,
+    embedder: str | None,
+    now: datetime,
+) -> None:
+    documents: list[dict[str, Any]] = []
+    passages: list[dict[str, Any]] = []
+    for identity, item in fresh.items():
+        documents.append(_document(item, shelf.tenant, identity, now))
+        passages += _passages(item, shelf, identity, embedder)
+        shelf.written += len(item.pieces)
+    session.execute(_DOCUMENTS.insert(), documents)
+    session.execute(_PASSAGES.insert(), passages)
+    compared = [(identity, i.document) for identity, i in fresh.items() if i.document.compared]
+    keep(session, shelf.tenant, compared)
+
+
 def living_hashes(session: Session, tenant: TenantId, items: Iterable[Prepared]) -> set[str]:
     """Return which of the items' texts somebody in the tenant has already."""
-    columns = _DOCUMENTS.c
-    return set(
-        session.scalars(
-            select(columns.content_hash).where(
-                columns.tenant == tenant,
-                columns.content_hash.in_({item.content_hash for item in items}),
-                columns.deleted.is_(None),
-            )
-        )
-    )
+    hashes = {item.content_hash for item in items}
+    return set(session.scalars(_LIVING, {"tenant": tenant, "hashes": [*hashes]}))
 
 
 def pending(
@@ -173,18 +207,10 @@ def renumber(
     return moved
 
 
-def _known(
-    session: Session, tenant: str, items: Iterable[Prepared]
-) -> dict[tuple[str, str], _Earlier]:
-    columns = _DOCUMENTS.c
-    rows = session.execute(
-        select(columns.agent, columns.content_hash, columns.id, columns.deleted).where(
-            columns.tenant == tenant,
-            columns.content_hash.in_({item.content_hash for item in items}),
-            columns.agent.in_({item.document.agent for item in items}),
-        )
-    )
+def _known(session: Session, tenant: str, items: Iterable[Prepared]) -> dict[_Owned, _Earlier]:
     wanted = {(item.document.agent, item.content_hash) for item in items}
+    owners, hashes = {owner for owner, _ in wanted}, {content_hash for _, content_hash in wanted}
+    rows = session.execute(_EARLIER, {"tenant": tenant, "owners": [*owners], "hashes": [*hashes]})
     return {
         (agent, content_hash): _Earlier(identity, withdrawn=deleted is not None)
         for agent, content_hash, identity, deleted in rows

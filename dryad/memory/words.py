@@ -45,11 +45,14 @@ class Bag:
 
 def bag(text: str) -> Bag:
     """Count the words of `text`."""
-    counted = Counter(terms(text))
+    words = Counter(_words(text))  # first, so that a repeated word is stemmed once
+    counted: dict[int, int] = {}
+    for term, count in zip(_numbered([*words]), words.values(), strict=True):
+        counted[term] = counted.get(term, 0) + count
     entries = np.empty(len(counted), dtype=ENTRY)
-    entries["term"] = list(counted.keys())
+    entries["term"] = [*counted]
     entries["count"] = [min(count, 255) for count in counted.values()]
-    return Bag(entries.tobytes(), counted.total())
+    return Bag(entries.tobytes(), words.total())
 
 
 def entries_of(bags: Iterable[bytes]) -> npt.NDArray[np.void]:
@@ -62,13 +65,19 @@ def terms(text: str) -> list[int]:
 
     Case, accents, width and English endings make no difference.
     """
-    if not text.isascii():
-        # Composed again at the end, or Hangul would stay in its letters.
-        parts = unicodedata.normalize("NFKD", text.casefold())
-        text = unicodedata.normalize("NFC", "".join(c for c in parts if not _accent(c)))
-        words = [part for word in _WORD.findall(text) for part in _parts(word)]
-    else:
-        words = _WORD.findall(text.lower())
+    return _numbered(_words(text))
+
+
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return _WORD.findall(text.lower())
+    # Composed again at the end, or Hangul would stay in its letters.
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    text = unicodedata.normalize("NFC", "".join(c for c in parts if not _accent(c)))
+    return [part for word in _WORD.findall(text) for part in _parts(word)]
+
+
+def _numbered(words: list[str]) -> list[int]:
     return [crc32(stem.encode()) for stem in _local.stemmer.stemWords(words)]
 
 

@@ -1,5 +1,7 @@
 """The Prefect UI as a person uses it: by what stands on buttons and beside fields."""
 
+import json
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -66,11 +68,33 @@ class Ui:
         return dialog
 
     def answer(self, dialog: Any, decision: str, reason: str, name: str) -> None:
-        """Fill in the form of a question and send it."""
+        """Fill in the form of a question, where nobody is enrolled, and send it."""
+        self._send(dialog, decision, {"Reason": reason, "Your name": name})
+
+    def sign(
+        self,
+        dialog: Any,
+        decision: str,
+        reviewer: str,
+        code: str,
+        *,
+        edited: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Fill in the form of a question as an enrolled reviewer, and send it."""
+        from playwright.sync_api import expect
+
+        if edited is not None:
+            editor = dialog.locator(".cm-content")
+            expect(editor).to_have_text("{}")  # what it starts with comes after the editor
+            editor.fill(json.dumps(edited))
+        fields = {"Reason": f"{reviewer} says so", "Your id": reviewer, "Code": code}
+        self._send(dialog, decision, fields)
+
+    def _send(self, dialog: Any, decision: str, fields: Mapping[str, str]) -> None:
         dialog.get_by_label("Select Decision").click()
         self.page.get_by_role("option", name=decision).click()
-        dialog.get_by_label("Reason").fill(reason)
-        dialog.get_by_label("Your name").fill(name)
+        for label, value in fields.items():
+            dialog.get_by_label(label).fill(value)
         dialog.get_by_role("button", name="Resume").click()
         dialog.wait_for(state="detached")
 

@@ -28,14 +28,14 @@ class BubblewrapSandbox:
     async def run(self, request: SandboxRequest) -> SandboxResult:
         """Run one request; see `Sandbox.run`."""
         refuse_unless(self.guarantees, request.needs, rung=self.name)
-        return await self.carry_out(await self.start(), request)
+        return await self.carry_out(await self.start(ahead=False), request)
 
     async def carry_out(self, guest: supervise.Guest, request: SandboxRequest) -> SandboxResult:
         """Run one request in a guest; see `Startable.carry_out`."""
-        order = supervise.order(request, fence=layout.fence())
+        order = supervise.order(request)
         return await supervise.run(guest, request, order, rung=self.name)
 
-    async def start(self) -> supervise.Guest:
+    async def start(self, *, ahead: bool) -> supervise.Guest:
         """Start a guest that waits for its order; see `Startable.start`."""
         program = shutil.which("bwrap")
         if program is None:
@@ -50,6 +50,8 @@ class BubblewrapSandbox:
             "measured": True,
             "alone": True,
             "reply": 0,
+            "confinement": supervise.confinement(fence=layout.fence()),
+            "waiting": supervise.interpreter() if ahead else [],
         }
         arguments = _arguments(seen, user_namespace=not privileged)
         return await process.start(

@@ -76,6 +76,8 @@ class DockerSandbox:
             "measured": True,
             "alone": True,
             "reply": 1,
+            "confinement": supervise.confinement(),
+            "waiting": [],
         }
         await guest.become_ready(setup)
         return guest
@@ -221,6 +223,9 @@ class _Container:
         except Exception:  # noqa: BLE001 - it is gone, or the engine that ran it
             return True
         return not found["State"]["Running"]
+
+    async def until_ended(self) -> None:
+        await supervise.look_until(self.ended)
 
     async def kill(self) -> None:
         with contextlib.suppress(Exception):  # the engine removes it by itself when it ended

@@ -64,16 +64,14 @@ class LandlockSandbox:
                 "measured": False,
                 "alone": False,
                 "reply": 0,
+                "confinement": supervise.confinement(
+                    box=box, python=sys.executable, fence=_fence(box), crowded=True
+                ),
+                "waiting": [],
             }
             guest = await process.start(self.name, supervise.guest_command(), setup)
-            order = supervise.order(
-                request,
-                box=box,
-                python=sys.executable,
-                fence=_fence(box),
-                crowded=True,
-                process_base=0 if identity.is_root() else identity.threads_of_ours(),
-            )
+            base = 0 if identity.is_root() else identity.threads_of_ours()
+            order = supervise.order(request, python=sys.executable, process_base=base)
             return await supervise.run(guest, request, order, rung=self.name)
         finally:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, box, ignore_errors=True))

@@ -21,16 +21,16 @@ class NamespaceSandbox:
     async def run(self, request: SandboxRequest) -> SandboxResult:
         """Run one request; see `Sandbox.run`."""
         refuse_unless(self.guarantees, request.needs, rung=self.name)
-        return await self.carry_out(await self.start(), request)
+        return await self.carry_out(await self.start(ahead=False), request)
 
     async def carry_out(self, guest: supervise.Guest, request: SandboxRequest) -> SandboxResult:
         """Run one request in a guest; see `Startable.carry_out`."""
         # The process that waits outside the process namespace is counted in the user namespace.
         base = 0 if identity.can_mount() else 1
-        order = supervise.order(request, fence=layout.fence(), process_base=base)
+        order = supervise.order(request, process_base=base)
         return await supervise.run(guest, request, order, rung=self.name)
 
-    async def start(self) -> supervise.Guest:
+    async def start(self, *, ahead: bool) -> supervise.Guest:
         """Start a guest that waits for its order; see `Startable.start`."""
         seen = layout.layout()
         privileged = identity.can_mount()
@@ -49,6 +49,8 @@ class NamespaceSandbox:
             "measured": True,
             "alone": True,
             "reply": 0,
+            "confinement": supervise.confinement(fence=layout.fence()),
+            "waiting": supervise.interpreter() if ahead else [],
         }
         return await process.start(
             self.name,

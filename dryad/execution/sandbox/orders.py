@@ -15,6 +15,24 @@ class Room(TypedDict):
     folders: list[str]
 
 
+class Fence(TypedDict):
+    """Where Landlock lets a run read and write."""
+
+    read: list[str]
+    write: list[str]
+
+
+class Confinement(TypedDict):
+    """How the program of a run is confined beside its limits: the same for every order."""
+
+    environment: dict[str, str]
+    filter: bytes
+    """The system call filter; refusals worth a report wait for a listener's answer."""
+    quiet_filter: bytes
+    """The same without a listener, for kernels that have none."""
+    fence: Fence | None
+
+
 class Setup(TypedDict):
     """How a rung prepares the place where its run happens."""
 
@@ -32,6 +50,9 @@ class Setup(TypedDict):
     """Whether the guest is the first process of its process namespace."""
     reply: int
     """The descriptor the guest answers on."""
+    confinement: Confinement
+    waiting: list[str]
+    """An interpreter and the name of its program: started before there is an order; or []."""
 
 
 class Bounds(TypedDict):
@@ -49,24 +70,11 @@ class Bounds(TypedDict):
     returned_bytes: int
 
 
-class Fence(TypedDict):
-    """Where Landlock lets a run read and write."""
-
-    read: list[str]
-    write: list[str]
-
-
 class Order(TypedDict):
-    """What to run, and how it is confined."""
+    """What to run, and within which bounds."""
 
     argv: list[str]
-    environment: dict[str, str]
     files: list[tuple[str, bytes]]
     bounds: Bounds
-    filter: bytes
-    """The system call filter; refusals worth a report wait for a listener's answer."""
-    quiet_filter: bytes
-    """The same without a listener, for kernels that have none."""
-    fence: Fence | None
     process_base: int
     """Processes of the same user outside the run that the kernel counts too."""

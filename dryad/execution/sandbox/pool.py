@@ -27,8 +27,11 @@ class Startable(Protocol):
     @property
     def guarantees(self) -> frozenset[Guarantee]: ...  # noqa: D102
 
-    async def start(self) -> Guest:
-        """Start a guest and return it once it waits for its order."""
+    async def start(self, *, ahead: bool) -> Guest:
+        """Start a guest and return it once it waits for its order.
+
+        With `ahead` an interpreter waits in it as well, for Python code; that takes longer.
+        """
         ...
 
     async def carry_out(self, guest: Guest, request: SandboxRequest) -> SandboxResult:
@@ -92,7 +95,7 @@ class Pool:
             if not await guest.ended():
                 return guest
             await guest.close()
-        return await self._rung.start()
+        return await self._rung.start(ahead=False)
 
     def _fill_later(self) -> None:
         if self._filling is None or self._filling.done():
@@ -100,7 +103,7 @@ class Pool:
 
     async def _top_up(self) -> None:
         while len(self._waiting) < self._size:
-            self._waiting.append(await self._rung.start())
+            self._waiting.append(await self._rung.start(ahead=True))
 
     async def _fill(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """Guests that are processes of this machine: how bubblewrap, namespaces and Landlock start them."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 
 from dryad.execution.sandbox.orders import Setup
 from dryad.execution.sandbox.port import RungName
-from dryad.execution.sandbox.supervise import Guest, SocketChannel
+from dryad.execution.sandbox.supervise import Guest, SocketChannel, look_until
 from dryad.foundation.errors import Unavailable
 
 
@@ -60,6 +61,23 @@ class _Process:
 
     async def ended(self) -> bool:
         return self._process.poll() is not None
+
+    async def until_ended(self) -> None:
+        if self._process.poll() is not None:
+            return
+        try:  # the kernel tells at once: a look now and then would cost a run a millisecond
+            handle = os.pidfd_open(self._process.pid)
+        except OSError:  # an older kernel, or a container engine's filter, does not know the call
+            await look_until(self.ended)
+            return
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(handle, told.set)
+        try:
+            await told.wait()
+        finally:
+            loop.remove_reader(handle)
+            os.close(handle)
+        self._process.wait()
 
     async def kill(self) -> None:
         if self._process.returncode is None:

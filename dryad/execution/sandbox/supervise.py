@@ -7,6 +7,7 @@ our end, and the guest ends everything inside; no thread and no signal is involv
 import asyncio
 import marshal
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -14,12 +15,12 @@ from typing import Any, Protocol, cast
 
 from dryad.execution.sandbox import layout, seccomp
 from dryad.execution.sandbox.answer import Answer, last_line
-from dryad.execution.sandbox.orders import Bounds, Fence, Order, Setup
+from dryad.execution.sandbox.orders import Bounds, Confinement, Fence, Order, Setup
 from dryad.execution.sandbox.port import SCRIPTS, RungName, SandboxRequest, SandboxResult
 from dryad.foundation.errors import Unavailable
 
 _PACKAGE = "dryad.execution.sandbox.guest"
-_MODULES = ("kernel", "tree", "files", "room", "job", "main")
+_MODULES = ("kernel", "tree", "files", "room", "program", "waiting", "job", "main")
 _BOOT = """\
 import sys,marshal
 f=open(0,"rb",closefd=False)
@@ -53,6 +54,10 @@ class Holder(Protocol):
 
     async def ended(self) -> bool:
         """Whether nothing of it runs any more."""
+        ...
+
+    async def until_ended(self) -> None:
+        """Return when nothing of it runs any more."""
         ...
 
     async def kill(self) -> None:
@@ -182,13 +187,11 @@ class Guest:
         return taken
 
     async def _await_end(self, seconds: float) -> bool:
-        clock = asyncio.get_running_loop().time
-        deadline, pause = clock() + seconds, 0.0005
-        while not await self._holder.ended():
-            if clock() > deadline:
-                return False
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 0.02)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._holder.until_ended()
+        except TimeoutError:
+            return False
         return True
 
     async def _gone(self) -> Unavailable:
@@ -200,6 +203,14 @@ class Guest:
 
     def _failed(self, reason: str) -> Unavailable:
         return Unavailable(f"the {self._rung} sandbox failed: {reason}")
+
+
+async def look_until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return once `holds` does, looking ever more rarely, at least every 20 ms."""
+    pause = 0.0005
+    while not await holds():
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 0.02)
 
 
 async def run(
@@ -226,43 +237,56 @@ async def run(
     return answer.result(rung)
 
 
-def order(
-    request: SandboxRequest,
-    *,
-    box: str = layout.BOX,
-    python: str | None = None,
-    fence: Fence | None = None,
-    crowded: bool = False,
-    process_base: int = 0,
-) -> Order:
+def order(request: SandboxRequest, *, python: str | None = None, process_base: int = 0) -> Order:
     """Turn a request into what the guest is told.
 
     Args:
         request: What to run.
-        box: The run's own directory, inside.
         python: The interpreter of Python code, inside.
-        fence: Where Landlock lets the run read and write; None for anywhere.
-        crowded: Whether files and processes of others are within reach of system calls.
         process_base: Processes outside the run which the kernel counts with it.
     """
-    seen = layout.layout()
-    python = python or seen.python
     files = dict(request.files)
     argv = list(request.command)
     if request.code:
         script = SCRIPTS[request.language]
         files[script] = request.code.encode("utf-8", "replace")
+        python = python or layout.layout().python
         argv = [python if request.language == "python" else "/bin/sh", script]
     return {
         "argv": argv,
-        "environment": layout.environment(box, python, seen.libraries),
         "files": list(files.items()),
         "bounds": cast("Bounds", asdict(request.limits)),
+        "process_base": process_base,
+    }
+
+
+def confinement(
+    *,
+    box: str = layout.BOX,
+    python: str | None = None,
+    fence: Fence | None = None,
+    crowded: bool = False,
+) -> Confinement:
+    """Return how every program of a place is confined.
+
+    Args:
+        box: The run's own directory, inside.
+        python: The interpreter of Python code, inside.
+        fence: Where Landlock lets the run read and write; None for anywhere.
+        crowded: Whether files and processes of others are within reach of system calls.
+    """
+    seen = layout.layout()
+    return {
+        "environment": layout.environment(box, python or seen.python, seen.libraries),
         "filter": seccomp.program(crowded=crowded),
         "quiet_filter": seccomp.program(crowded=crowded, reporting=False),
         "fence": fence,
-        "process_base": process_base,
     }
+
+
+def interpreter() -> list[str]:
+    """Return the command line of Python code; see `Setup`."""
+    return [layout.layout().python, SCRIPTS["python"]]
 
 
 def guest_command() -> tuple[str, ...]:

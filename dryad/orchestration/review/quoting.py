@@ -19,6 +19,11 @@ COLUMNS = 64
 
 _GOES_ON = "↪ "
 _HIDDEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
+# Letters and marks that show nothing: fillers, joiners, variation selectors, the empty braille.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0100-\U000e01ef]"
+)
 _EXACT = re.compile(
     r"^[ \t]*(?P<fence>`{3,}|~{3,}).*\n(?P<code>[\s\S]*?)(?:^[ \t]*(?P=fence).*$|\Z)"
     r"|(?:^[ \t]*\|.*\n?)+",
@@ -60,13 +65,16 @@ def inline(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Replace control, bidirectional, zero-width and unassigned characters by their names."""
+    """Replace characters that hide, turn or are not seen themselves by their names."""
     return "".join(
-        char
-        if char in "\n\t" or unicodedata.category(char) not in _HIDDEN
-        else f"⟨U+{ord(char):04X}⟩"
-        for char in text.replace("\r\n", "\n")
+        f"⟨U+{ord(char):04X}⟩" if _hides(char) else char for char in text.replace("\r\n", "\n")
     )
+
+
+def _hides(char: str) -> bool:
+    if char in "\n\t":
+        return False
+    return unicodedata.category(char) in _HIDDEN or _BLANK.match(char) is not None
 
 
 def _fence(shown: str) -> str:

@@ -25,6 +25,7 @@ SCRIPT = scripted(
     [("write_file", {"path": "a.txt", "content": "ho"}), ("calculate", {"expression": "1 + 1"})],
     "All done.",
 )
+SAMPLE = (7, 20, 33)
 MOMENTS = 40
 """Of twelve steps, five answers and seven calls, and of the tools shown: before and after each
 commit."""
@@ -72,8 +73,14 @@ def carried(place: Place, run: RunId, outside: Server, dies_at: int) -> tuple[Do
     return end, doubts, moments
 
 
-def kill(desk: Desk, database_url: str, folder: Path, moments: Iterable[int]) -> None:
-    """Kill a run once at each moment; what happens must always be the same."""
+def kill(
+    desk: Desk, database_url: str, folder: Path, moments: Iterable[int]
+) -> dict[int, list[str]]:
+    """Kill a run once at each moment; what happens must always be the same.
+
+    Returns:
+        The moments that left a call in doubt, and what each of these calls was to say.
+    """
     desk.tools.grant(ACME, "messenger", "calculate")
     with serve(accept()) as outside, serve(SCRIPT) as provider:
         desk.tools.configure(ACME, "notify", "1", {"url": outside.url})
@@ -101,15 +108,20 @@ def kill(desk: Desk, database_url: str, folder: Path, moments: Iterable[int]) ->
             assert calls["doubtful"] == len(doubts), dies_at
             assert 6 <= calls["done"] <= 7, dies_at
             assert calls.total() == calls["done"] + calls["doubtful"], dies_at
-        # In doubt is exactly what was announced and not reported: nothing else is asked about.
-        assert {message for told in doubtful.values() for message in told} <= set(happened)
         assert all(len(told) == 1 for told in doubtful.values())
+        return doubtful
 
 
 def test_a_killed_run_goes_on_where_it_was(desk: Desk, database_url: str, tmp_path: Path):
-    kill(desk, database_url, tmp_path, (7, 20, 33))
+    assert kill(desk, database_url, tmp_path, SAMPLE)
 
 
 @pytest.mark.soak
-def test_a_run_is_killed_at_every_boundary(desk: Desk, database_url: str, tmp_path: Path):
-    kill(desk, database_url, tmp_path, range(1, MOMENTS + 1))
+def test_a_run_is_killed_at_every_boundary(
+    desk: Desk, database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    doubtful = kill(desk, database_url, tmp_path, range(1, MOMENTS + 1))
+    # In doubt is what was announced and not reported: after the intent, and before the outcome.
+    assert Counter(told for [told] in doubtful.values()) == {"one": 2, "two": 2, "three": 2}
+    with capsys.disabled():
+        print(f"\n{MOMENTS} kills on {database_url.partition(':')[0]}; in doubt: {doubtful}")  # noqa: T201 - the figures are quoted

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dryad.memory.passages import cut
+from dryad.memory.passages import MARKUP, blocks, cut, parsed
 
 GUIDE = """\
 Opening words.
@@ -46,6 +46,35 @@ def test_every_character_is_in_exactly_one_passage_and_none_is_too_long(text: st
         assert text[piece.start : piece.stop].strip()
         stop = piece.stop
     assert not text[stop:].strip()
+
+
+SPACED = (
+    "",
+    " ",
+    "\t",
+    "  two",
+    "   \n three",
+    "\r\nwindows\r",
+    "1",
+    "&nbsp;",
+    "a <b>",
+    "a\\",
+    "\x0b",
+)
+paragraphs = st.lists(
+    st.sampled_from(SPACED)
+    | st.text(max_size=12)
+    | st.text(alphabet=" \t\r\nab\x0b\x0c:", max_size=8),
+    max_size=14,
+).map("\n".join)
+
+
+@given(paragraphs)
+def test_what_holds_no_markup_is_cut_as_the_parser_cuts_it(text: str):
+    if not MARKUP.search(text):
+        assert [(b.start, b.stop) for b in blocks(text)] == [
+            (b.start, b.stop) for b in parsed(text)
+        ]
 
 
 def test_passages_follow_the_headings():

@@ -1,10 +1,9 @@
-"""One run inside the sandbox: start it, watch its bounds, end it."""
+"""One run inside the sandbox: watch its bounds, end it."""
 
 from __future__ import annotations
 
 import _socket
 import os
-import resource
 import select
 import time
 
@@ -13,13 +12,12 @@ from dryad.execution.sandbox.guest.tree import Tree
 
 TYPE_CHECKING = False  # importing `typing` would cost every run 5 ms
 if TYPE_CHECKING:
-    from dryad.execution.sandbox.orders import Order
+    from dryad.execution.sandbox.guest.program import Program
+    from dryad.execution.sandbox.orders import Bounds
 
 _TICK_MS = 15
 _CHUNK = 1 << 16
 _CONTROL = 0
-_MAPPED_EXTRA = 2 << 30
-"""Address space beyond the memory bound: for libraries, which are mapped, not held."""
 
 
 class Abandoned(Exception):
@@ -50,12 +48,11 @@ class Output:
 
 
 class Job:
-    """Runs one order to its end; afterwards `outputs`, `tree` and the rest say what happened."""
+    """Watches a program to its end; afterwards `outputs`, `tree` and the rest say what happened."""
 
-    def __init__(self, order: Order, *, box: str, disk: str | None, alone: bool) -> None:
-        self._order = order
-        self._bounds = order["bounds"]
-        self._box = box
+    def __init__(self, program: Program, bounds: Bounds, *, disk: str | None, alone: bool) -> None:
+        self._program = program
+        self._bounds = bounds
         self._disk = disk
         self._streams: dict[int, Output] = {}
         self._listener = -1
@@ -74,7 +71,11 @@ class Job:
             Abandoned: the supervisor is gone; nothing is left either.
         """
         started = time.monotonic()
-        main, status = self._start()
+        main, status = self._program.pid, self._program.status
+        for read in self._program.outputs:
+            self.outputs.append(Output(self._bounds["output_bytes"]))
+            self._streams[read] = self.outputs[-1]
+            self._poll.register(read, select.POLLIN)
         self._poll.register(_CONTROL, select.POLLIN)
         ended = self._end_of(main)
         try:
@@ -88,21 +89,6 @@ class Job:
             self.violations.add("memory")
         self._drain()
         self.wall_seconds = time.monotonic() - started
-
-    def _start(self) -> tuple[int, _socket.socket]:
-        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        pipes = [os.pipe() for _ in range(2)]
-        main = os.fork()
-        if main == 0:
-            _Child(self._order, self._box, theirs, [write for _, write in pipes]).become()
-        theirs.close()
-        for read, write in pipes:
-            os.close(write)
-            os.set_blocking(read, False)
-            self.outputs.append(Output(self._bounds["output_bytes"]))
-            self._streams[read] = self.outputs[-1]
-            self._poll.register(read, select.POLLIN)
-        return main, ours
 
     def _hear(self, channel: _socket.socket) -> None:
         """Receive the filter's listener, or why the program could not be started."""
@@ -189,83 +175,3 @@ class Job:
         if disk.f_bfree == 0 or disk.f_ffree == 0:
             self.violations.add("disk")
         return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-
-
-class _Child:
-    """The forked process on its way to becoming the program."""
-
-    def __init__(self, order: Order, box: str, status: _socket.socket, outputs: list[int]) -> None:
-        self._order = order
-        self._box = box
-        self._status = status
-        self._outputs = outputs
-
-    def become(self) -> None:
-        """Replace this process by the program; on failure say why and exit with 127."""
-        try:
-            self._prepare()
-            argv = self._order["argv"]
-            path = _which(argv[0], self._order["environment"]["PATH"], f"{self._box}/work")
-            os.execve(path, argv, self._order["environment"])
-        except BaseException as error:  # noqa: BLE001 - told to the parent, then the process ends
-            self._status.sendall(b"!" + str(error).encode("utf-8", "replace"))
-        finally:
-            os._exit(127)
-
-    def _prepare(self) -> None:
-        os.setsid()
-        kernel.die_with_parent()
-        kernel.offer_to_die(1000)
-        null = os.open("/dev/null", os.O_RDWR)
-        for wanted, descriptor in enumerate([null, *self._outputs]):
-            os.dup2(descriptor, wanted)
-        keep = self._status.fileno()
-        os.closerange(3, keep)
-        os.closerange(keep + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        os.chdir(f"{self._box}/work")
-        os.umask(0o077)
-        if self._order["fence"] is not None:
-            kernel.fence(self._order["fence"]["read"], self._order["fence"]["write"])
-        self._bind_resources()
-        self._filter()
-
-    def _bind_resources(self) -> None:
-        bounds = self._order["bounds"]
-        cpu = int(bounds["cpu_seconds"]) + 2
-        hard = {
-            resource.RLIMIT_CPU: cpu,
-            resource.RLIMIT_DATA: bounds["memory_bytes"],
-            resource.RLIMIT_AS: bounds["memory_bytes"] + _MAPPED_EXTRA,
-            resource.RLIMIT_FSIZE: bounds["disk_bytes"],
-            resource.RLIMIT_NOFILE: bounds["open_files"],
-            resource.RLIMIT_NPROC: bounds["processes"] + self._order["process_base"] + 1,
-            resource.RLIMIT_MEMLOCK: 65_536,
-            resource.RLIMIT_MSGQUEUE: 0,
-            resource.RLIMIT_SIGPENDING: 256,
-            resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_RTPRIO: 0,
-            resource.RLIMIT_NICE: 0,
-        }
-        for kind, value in hard.items():
-            most = resource.getrlimit(kind)[1]
-            bound = value if most == resource.RLIM_INFINITY else min(value, most)
-            resource.setrlimit(kind, (bound, bound))
-
-    def _filter(self) -> None:
-        try:
-            listener = kernel.install_filter(self._order["filter"], listen=True)
-        except OSError:
-            kernel.install_filter(self._order["quiet_filter"], listen=False)
-            return
-        data = listener.to_bytes(4, "little")
-        self._status.sendmsg([b"+"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, data)])
-        os.close(listener)
-
-
-def _which(name: str, path: str, here: str) -> str:
-    if "/" in name:
-        return name
-    for folder in (*path.split(":"), here):
-        if os.access(f"{folder}/{name}", os.X_OK):
-            return f"{folder}/{name}"
-    raise FileNotFoundError(f"no program named {name}")

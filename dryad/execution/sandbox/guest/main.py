@@ -7,6 +7,8 @@ import os
 
 from dryad.execution.sandbox.guest import files, kernel, room
 from dryad.execution.sandbox.guest.job import Abandoned, Job
+from dryad.execution.sandbox.guest.program import Program
+from dryad.execution.sandbox.guest.waiting import Waiting
 
 TYPE_CHECKING = False  # importing `typing` would cost every run 5 ms
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from dryad.execution.sandbox.orders import Bounds, Order, Setup
 
 
+_BOX_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV
 _out = {"reply": 0}
 
 
@@ -25,9 +28,13 @@ def main(stream: BinaryIO) -> None:
         if setup["room"] is not None:
             room.enter(setup["room"])
         _out["reply"] = setup["reply"]
+        waiting = None
+        if setup["waiting"]:
+            _mount_box(setup, "size=4096,nr_inodes=8")
+            waiting = Waiting(setup)
         tell("ready", b"")
         order: Order = marshal.load(stream)
-        _serve(setup, order)
+        _serve(setup, order, waiting)
     except (Abandoned, EOFError, BrokenPipeError):
         os._exit(1)
     except BaseException:  # noqa: BLE001 - told to the supervisor, then the sandbox ends
@@ -61,30 +68,26 @@ def _length(value: bytes) -> bytes:
     return len(value).to_bytes(8, "little")
 
 
-def _serve(setup: Setup, order: Order) -> None:
-    _settle(setup, order["bounds"])
-    box = setup["box"]
+def _serve(setup: Setup, order: Order, waiting: Waiting | None) -> None:
+    _settle(setup, order["bounds"], mounted=waiting is not None)
     try:
-        _work(setup, order)
+        _work(setup, order, waiting)
     finally:
         if not setup["measured"]:
-            files.remove(box)
+            files.remove(setup["box"])
 
 
-def _work(setup: Setup, order: Order) -> None:
+def _work(setup: Setup, order: Order, waiting: Waiting | None) -> None:
     box = setup["box"]
     try:
-        for folder in ("work", "tmp", "shm"):
-            os.mkdir(f"{box}/{folder}", 0o700)
-        files.place(f"{box}/work", order["files"])
+        program = _begun(setup, order, waiting)
     except OSError as error:
         tell("too_large", str(error).encode())
         tell("end", b"")
         return
-    disk = box if setup["measured"] else None
-    job = Job(order, box=box, disk=disk, alone=setup["alone"])
-    job.run()
     bounds = order["bounds"]
+    job = Job(program, bounds, disk=box if setup["measured"] else None, alone=setup["alone"])
+    job.run()
     harvest = files.Harvest(
         dict(order["files"]), files=bounds["returned_files"], size=bounds["returned_bytes"]
     )
@@ -92,19 +95,47 @@ def _work(setup: Setup, order: Order) -> None:
     _report(job, harvest)
 
 
-def _settle(setup: Setup, bounds: Bounds) -> None:
+def _begun(setup: Setup, order: Order, waiting: Waiting | None) -> Program:
+    """Place the run's files and return its program, which runs.
+
+    Raises:
+        OSError: the files do not fit.
+    """
+    box, placed = setup["box"], order["files"]
+    if waiting is not None and waiting.suits(order):
+        script = order["argv"][1]
+        files.place(f"{box}/work", [(name, content) for name, content in placed if name != script])
+        files.place(box, [(name, content) for name, content in placed if name == script])
+        return waiting.take(order, f"{box}/{script}")
+    if waiting is not None:
+        waiting.end()
+    for folder in ("work", "tmp", "shm"):
+        os.makedirs(f"{box}/{folder}", 0o700, exist_ok=True)
+    files.place(f"{box}/work", placed)
+    return Program(order["argv"], setup["confinement"], box, order=order)
+
+
+def _settle(setup: Setup, bounds: Bounds, *, mounted: bool) -> None:
     """Bound the disk, and drop privileges."""
-    owner = os.getuid() if setup["become"] is None else setup["become"]
     if setup["bounded"]:
         size = max(1, bounds["disk_bytes"] // 4096) * 4096
-        options = f"size={size},nr_inodes={bounds['disk_files'] + 5},mode=700"
-        group = os.getgid() if setup["become"] is None else owner
-        flags = kernel.MS_NOSUID | kernel.MS_NODEV
-        kernel.mount("tmpfs", setup["box"], "tmpfs", flags, f"{options},uid={owner},gid={group}")
+        options = f"size={size},nr_inodes={bounds['disk_files'] + 5}"
+        if mounted:
+            kernel.mount("tmpfs", setup["box"], "tmpfs", _BOX_FLAGS | kernel.MS_REMOUNT, options)
+        else:
+            _mount_box(setup, options)
     kernel.offer_to_die(500)
     kernel.drop_privileges(setup["become"])
     if not setup["alone"]:
         kernel.adopt_orphans()
+
+
+def _mount_box(setup: Setup, size: str) -> None:
+    user, group = os.getuid(), os.getgid()
+    if setup["become"] is not None:
+        user = group = setup["become"]
+    options = f"{size},mode=700,uid={user},gid={group}"
+    kernel.mount("tmpfs", setup["box"], "tmpfs", _BOX_FLAGS, options)
 
 
 def _report(job: Job, harvest: files.Harvest) -> None:

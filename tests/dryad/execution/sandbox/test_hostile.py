@@ -17,7 +17,7 @@ from dryad.execution.sandbox.port import (
     SandboxRequest,
     SandboxResult,
 )
-from tests.dryad.execution.sandbox.conftest import DECLARED, record
+from tests.dryad.execution.sandbox.conftest import DECLARED, PLACES, POOLED, record
 from tests.dryad.execution.sandbox.hostile.attack import Attack
 from tests.dryad.execution.sandbox.hostile.bounds import BOUNDS
 from tests.dryad.execution.sandbox.hostile.calls import KERNEL
@@ -26,10 +26,10 @@ from tests.dryad.execution.sandbox.hostile.world import World, world
 
 ATTACKS = [*OUTWARD, *KERNEL, *BOUNDS]
 CASES = [
-    (name, attack)
-    for name, declared in DECLARED.items()
+    (place, attack)
+    for place in PLACES
     for attack in ATTACKS
-    if attack.guarantee in declared
+    if attack.guarantee in DECLARED[POOLED.get(place, place)]
 ]
 """A rung is attacked on every guarantee it declares, and on no other."""
 
@@ -51,20 +51,22 @@ def _name(case: object) -> str:
 class Trials:
     """All attacks chosen for a rung, tried a few at once when the first result is asked for."""
 
-    def __init__(self, planted: World, chosen: dict[RungName, list[Attack]]) -> None:
+    def __init__(self, planted: World, chosen: dict[str, list[Attack]]) -> None:
         self.planted = planted
         self._chosen = chosen
-        self._results: dict[RungName, dict[str, SandboxResult | BaseException]] = {}
+        self._results: dict[str, dict[str, SandboxResult | BaseException]] = {}
 
-    def result(self, sandbox: Sandbox, attack: Attack) -> SandboxResult:
-        if sandbox.name not in self._results:
-            self._results[sandbox.name] = asyncio.run(self._try_all(sandbox))
-        result = self._results[sandbox.name][attack.name]
+    def result(self, place: str, sandbox: Sandbox, attack: Attack) -> SandboxResult:
+        if place not in self._results:
+            self._results[place] = asyncio.run(self._try_all(sandbox, self._chosen[place]))
+        result = self._results[place][attack.name]
         if isinstance(result, BaseException):
             raise result
         return result
 
-    async def _try_all(self, sandbox: Sandbox) -> dict[str, SandboxResult | BaseException]:
+    async def _try_all(
+        self, sandbox: Sandbox, attacks: list[Attack]
+    ) -> dict[str, SandboxResult | BaseException]:
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def one(attack: Attack) -> SandboxResult:
@@ -78,14 +80,13 @@ class Trials:
             async with turns:
                 return await sandbox.run(request)
 
-        attacks = self._chosen[sandbox.name]
         results = await asyncio.gather(*map(one, attacks), return_exceptions=True)
         return {attack.name: result for attack, result in zip(attacks, results, strict=True)}
 
 
 @pytest.fixture(scope="module")
 def trials(request: pytest.FixtureRequest) -> Generator[Trials]:
-    chosen: dict[RungName, list[Attack]] = {name: [] for name in ladder.RUNGS}
+    chosen: dict[str, list[Attack]] = {place: [] for place in PLACES}
     for item in request.session.items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         if {"attack", "sandbox"} <= set(parameters):
@@ -95,8 +96,11 @@ def trials(request: pytest.FixtureRequest) -> Generator[Trials]:
 
 
 @pytest.mark.parametrize(("sandbox", "attack"), CASES, ids=_name, indirect=["sandbox"])
-def test_an_attack_fails(sandbox: Sandbox, attack: Attack, trials: Trials):
-    result = trials.result(sandbox, attack)
+def test_an_attack_fails(
+    sandbox: Sandbox, attack: Attack, trials: Trials, request: pytest.FixtureRequest
+):
+    place = request.node.callspec.params["sandbox"]
+    result = trials.result(place, sandbox, attack)
     last = result.stderr.strip().splitlines()[-1:] or [""]
     assert not _BROKEN.match(last[0]), result.stderr
     assert "ESCAPED" not in result.stdout, result
@@ -107,7 +111,7 @@ def test_an_attack_fails(sandbox: Sandbox, attack: Attack, trials: Trials):
     if attack.check is not None:
         attack.check(result)
     trials.planted.assert_left_alone()
-    record(attack.guarantee, sandbox.name)
+    record(attack.guarantee, place)
 
 
 @pytest.mark.parametrize("attack", OUTSIDE, ids=_name)

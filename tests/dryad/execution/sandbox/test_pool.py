@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
@@ -45,6 +46,85 @@ async def test_runs_share_nothing_and_keep_their_own_bounds(pool: Pool):
     assert slow.violations == ("wall_time",)
     fat = await pool.run(SandboxRequest(code="b = bytearray(200_000_000)", limits=bound))
     assert "MemoryError" in fat.stderr
+
+
+_AGE = """
+import time
+started = int(open("/proc/self/stat").read().rpartition(")")[2].split()[19]) / 100
+print(time.clock_gettime(time.CLOCK_BOOTTIME) - started)
+"""
+
+
+async def test_an_interpreter_waits_for_its_program_and_for_one_alone(pool: Pool):
+    await asyncio.sleep(0.5)
+    ages = [float((await pool.run(SandboxRequest(code=_AGE))).stdout) for _ in range(2)]
+    assert min(ages) > 0.4
+
+
+SAME = {
+    "names": "import sys; print(__name__, __file__, sys.argv, sys.path[0], __spec__, sys.stdin)",
+    "a traceback": "def fail():\n    1 / 0\n\nfail()\n",
+    "a syntax error": "print('one')\nprint(  'two'\n",
+    "no end of line": "print('no end')",
+    "its own source": "print(open('__main__.py').read())",
+    "a file beside": "import helper; print(helper.WORD)",
+    "letters": "print('Größe \N{SNOWMAN}')",
+    "another encoding": "# -*- coding: latin-1 -*-\nprint(ascii('é'))",
+    "lines of Windows": "print(1)\r\nprint(2)\r\n",
+    "a large program": "TEXT = '" + "x" * 200_000 + "'\nprint(len(TEXT))",
+    "an exit": "import sys; sys.exit(7)",
+    "open files": "import os; print(sorted(os.listdir('/proc/self/fd')), os.getppid())",
+    "children": (
+        "import multiprocessing as m\n"
+        "def double(n): return 2 * n\n"
+        "if __name__ == '__main__':\n"
+        "    process = m.get_context('spawn').Process(target=double, args=(1,))\n"
+        "    process.start(); process.join(); print(process.exitcode)\n"
+    ),
+    "limits": "import resource as r; print([r.getrlimit(kind) for kind in range(16)])",
+    "its disk": "import os; d = os.statvfs('.'); print(d.f_blocks, d.f_files, d.f_ffree)",
+    "its folders": "import os; print(sorted(os.listdir('/box')), sorted(os.listdir()))",
+    "what it leaves": "import os; os.remove('helper.py'); open('new', 'w').write('n')",
+}
+"""Programs that would notice an interpreter that was started before they were known."""
+
+
+@pytest.mark.parametrize("code", SAME.values(), ids=list(SAME))
+async def test_a_program_cannot_tell_that_its_interpreter_waited(
+    pool: Pool, sandbox: Sandbox, code: str
+):
+    limits = Limits(disk_bytes=5_000_000, disk_files=50, processes=20)
+    request = SandboxRequest(code=code, files={"helper.py": b"WORD = 'here'\n"}, limits=limits)
+    cold, pooled = await sandbox.run(request), await pool.run(request)
+    assert (pooled.exit_code, pooled.stdout, pooled.stderr) == (
+        cold.exit_code, cold.stdout, cold.stderr,
+    )  # fmt: skip
+    assert (pooled.files, pooled.removed) == (cold.files, cold.removed)
+    assert (pooled.violations, pooled.notes) == (cold.violations, cold.notes)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        SandboxRequest(code="echo $0; ls", language="shell"),
+        SandboxRequest(command=("ls", "-a")),
+        SandboxRequest(command=("python", "-c", "print(__name__)")),
+    ],
+    ids=["shell", "a command", "another python"],
+)
+async def test_what_is_no_program_for_it_runs_without_the_interpreter(
+    pool: Pool, sandbox: Sandbox, request_: SandboxRequest
+):
+    cold, pooled = await sandbox.run(request_), await pool.run(request_)
+    assert (pooled.exit_code, pooled.stdout, pooled.stderr) == (0, cold.stdout, "")
+
+
+async def test_an_interpreter_that_died_waiting_is_not_missed(pool: Pool):
+    for guest in guests():
+        for process in psutil.Process(guest).children(recursive=True):
+            if process.cmdline()[1:] == ["__main__.py"]:
+                process.kill()
+    assert (await pool.run(SandboxRequest(code="print('there')"))).stdout == "there\n"
 
 
 async def test_more_runs_than_wait_at_once_all_end(pool: Pool):
@@ -86,7 +166,7 @@ async def test_what_a_rung_does_not_guarantee_is_refused_here_too(sandbox: Sandb
         name: RungName = sandbox.name
         guarantees: frozenset[Guarantee] = frozenset({"network"})
 
-        async def start(self) -> Guest:
+        async def start(self, *, ahead: bool) -> Guest:
             raise Unavailable("it was started")
 
         async def carry_out(self, guest: Guest, request: SandboxRequest):

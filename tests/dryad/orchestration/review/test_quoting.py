@@ -57,6 +57,12 @@ def test_no_hidden_character_stays_hidden(text: str):
     assert not set(visible(text)) & {"\u202e", "\u200b", "\x00", "\x1b", "\u2066", "\ufeff"}
 
 
+def test_a_letter_that_shows_nothing_is_named():
+    for blank in "\u115f\u3164\uffa0\u2800\u034f\ufe0f\U000e0101":
+        assert visible(f"pay{blank}roll") == f"pay⟨U+{ord(blank):04X}⟩roll"
+    assert visible("naïve e\u0301 日本 한글 ⚠") == "naïve e\u0301 日本 한글 ⚠"
+
+
 @given(st.text(st.characters(exclude_categories=["C"], exclude_characters="↪\u2028\u2029")))
 def test_what_is_wrapped_is_whole(text: str):
     lines = quoted(text).split("\n")[1:-1]
