@@ -8,8 +8,8 @@ from dryad.cli.output import Json, print_fields, print_rows, print_text, say
 
 def base(*, as_json: Json = False) -> None:
     """Keep a base backup of the whole PostgreSQL cluster, for restores to a moment after it."""
-    from dryad.operations.moments.installed import bases_of  # noqa: PLC0415 - heavy: not for help
     from dryad.operations.moments.check import require_postgres  # noqa: PLC0415 - as above
+    from dryad.operations.moments.installed import bases_of  # noqa: PLC0415 - heavy: not for help
 
     with services() as opened:
         bases = bases_of(opened.settings)
@@ -29,11 +29,11 @@ def base(*, as_json: Json = False) -> None:
 
 def check_pitr(*, as_json: Json = False) -> None:
     """See whether a restore to any moment would work; exit 1 when not, with the lines to set."""
+    from dryad.operations.moments.check import check  # noqa: PLC0415 - as above
     from dryad.operations.moments.installed import (  # noqa: PLC0415 - heavy: not for help
         archive_of,
         bases_of,
     )
-    from dryad.operations.moments.check import check  # noqa: PLC0415 - as above
 
     with services() as opened:
         archive, bases = archive_of(opened.settings), bases_of(opened.settings)

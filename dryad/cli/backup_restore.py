@@ -54,9 +54,7 @@ def restore(
     from dryad.operations.restores.restore import recover  # noqa: PLC0415 - as above
     from dryad.platform.instance import Instance  # noqa: PLC0415 - as above
 
-    if bool(at) == bool(wanted):
-        raise InvalidRequest("name a set, or a moment", "One of SET and --at, not both.")
-    moment = _moment(at) if at else None
+    moment = _moment(wanted, at)
     settings = _settings(target)
     logs.configure(settings.logs_dir, component="restore", level=settings.log_level)
     anchor = settings.audit_anchor
@@ -72,8 +70,8 @@ def restore(
             raise Refused(f"set {found.id}: {found.why}", "Use another set.")
         lost = loss(backups, found.manifest)
         _show(lost)
-        if not yes and typer.prompt("Type the name of the set", err=True) != found.id:
-            raise Refused("that is not its name; nothing was changed", f"It is {found.id}.")
+        if not yes:
+            _confirm(found.id)
         held = restore_offline(
             backups, anchor, found, loss=lost, copy_first=not without_copy, say=say
         )
@@ -90,7 +88,16 @@ def _settings(target: str) -> Settings:
     return settings.model_copy(update={"backup_targets": (address,)})
 
 
-def _moment(text: str) -> datetime:
+def _confirm(name: str) -> None:
+    if typer.prompt("Type the name of the set", err=True) != name:
+        raise Refused("that is not its name; nothing was changed", f"It is {name}.")
+
+
+def _moment(wanted: str, text: str) -> datetime | None:
+    if bool(text) == bool(wanted):
+        raise InvalidRequest("name a set, or a moment", "One of SET and --at, not both.")
+    if wanted:
+        return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:

@@ -69,31 +69,17 @@ class Bases:
         with alone(self.stores.home):
             server = self.server
             began, first = server.position()
-            name = set_id(began, secrets.token_hex(2))
-            spread = Spread(name, self.targets)
+            spread = Spread(set_id(began, secrets.token_hex(2)), self.targets)
             spread.require_room(server.all_bytes())
             spread.begin()
             try:
-                with server.base_backup() as stream, spread.writing(_FILE) as out:
-                    sealed = seal(stream, out, self.key)
-                ended, _ = server.position()
-                part = Part(
-                    name="cluster", technology="basebackup", file=_FILE, counts={},
-                    positions={"first": first},
-                    plain_bytes=sealed.plain_bytes, plain_sha256=sealed.plain_sha256,
-                    stored_bytes=sealed.stored_bytes, stored_sha256=sealed.stored_sha256,
-                )  # fmt: skip
-                manifest = Manifest(
-                    format=FORMAT, id=name, started=began, finished=ended, kind="base",
-                    critical=False, reason="", versions={"postgresql": server.version()},
-                    recipient=self.key.recipient, parts=(part,),
-                )  # fmt: skip
+                manifest = self._written(server, spread, began, first)
                 spread.publish(manifest.signed(self.key))
             except BaseException:
                 spread.abandon()
                 raise
-        log.info("base_backup_made", base=name, bytes=manifest.stored_bytes)
-        return next(one for one in self.listed() if one.manifest.id == name)
+        log.info("base_backup_made", base=manifest.id, bytes=manifest.stored_bytes)
+        return next(one for one in self.listed() if one.manifest.id == manifest.id)
 
     def listed(self) -> list[Base]:
         """Return the base backups that can be read, newest first, each from its first target."""
@@ -128,3 +114,31 @@ class Bases:
                 "Nothing was changed. Name a later moment; `dryad backup base` makes another.",
             )
         return fitting[0]
+
+    def _written(self, server: Server, spread: Spread, began: datetime, first: str) -> Manifest:
+        with server.base_backup() as stream, spread.writing(_FILE) as out:
+            sealed = seal(stream, out, self.key)
+        ended, _ = server.position()
+        part = Part(
+            name="cluster",
+            technology="basebackup",
+            file=_FILE,
+            counts={},
+            positions={"first": first},
+            plain_bytes=sealed.plain_bytes,
+            plain_sha256=sealed.plain_sha256,
+            stored_bytes=sealed.stored_bytes,
+            stored_sha256=sealed.stored_sha256,
+        )
+        return Manifest(
+            format=FORMAT,
+            id=spread.set_id,
+            started=began,
+            finished=ended,
+            kind="base",
+            critical=False,
+            reason="",
+            versions={"postgresql": server.version()},
+            recipient=self.key.recipient,
+            parts=(part,),
+        )

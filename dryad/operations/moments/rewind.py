@@ -122,7 +122,7 @@ def _replayed(
         process = subprocess.Popen(
             [tool("postgres", archive.tools), "-D", str(data),
              "-c", f"config_file={place / 'server.conf'}"],
-            env={"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)},
+            env={"LC_ALL": "C", "PATH": os.defpath},
             stdout=said,
             stderr=said,
         )  # fmt: skip
