@@ -70,8 +70,7 @@ def restore(
             raise Refused(f"set {found.id}: {found.why}", "Use another set.")
         lost = loss(backups, found.manifest)
         _show(lost)
-        if not yes:
-            _confirm(found.id)
+        _confirm(found.id, asked=not yes)
         held = restore_offline(
             backups, anchor, found, loss=lost, copy_first=not without_copy, say=say
         )
@@ -88,8 +87,8 @@ def _settings(target: str) -> Settings:
     return settings.model_copy(update={"backup_targets": (address,)})
 
 
-def _confirm(name: str) -> None:
-    if typer.prompt("Type the name of the set", err=True) != name:
+def _confirm(name: str, *, asked: bool) -> None:
+    if asked and typer.prompt("Type the name of the set", err=True) != name:
         raise Refused("that is not its name; nothing was changed", f"It is {name}.")
 
 
