@@ -43,6 +43,10 @@ class Api:
         """Put `body` at `path`."""
         return self._call("PUT", path, query, body)
 
+    def patch(self, path: str, body: object, **query: Any) -> Any:
+        """Change what is at `path`."""
+        return self._call("PATCH", path, query, body)
+
     def delete(self, path: str, **query: Any) -> None:
         """Remove what is at `path`."""
         self._call("DELETE", path, query)
