@@ -35,6 +35,7 @@ from blocks import model_keys
 from deployments.worker import DryadWorker
 from dryad.foundation.canonical import digest
 from dryad.foundation.errors import Conflict, DryadError, InvalidRequest
+from dryad.runs.client import POOL
 
 Outcome = Literal["registered", "unchanged"]
 
@@ -153,10 +154,11 @@ def _schedule(item: dict[str, Any], owner: str) -> Schedule:
 
 
 def ensure_pool(client: SyncPrefectClient, name: str) -> None:
-    """Create the work pool when it is absent.
+    """Create the work pool when it is absent; one of another type and name serves as well.
 
     Raises:
-        Conflict: it is there with another type, which Prefect cannot change.
+        Conflict: it is the one that `dryad up` works for, and of a type that its worker is not;
+            Prefect cannot change the type.
     """
     template = DryadWorker.get_default_base_job_template()
     wanted = WorkPoolCreate(name=name, type=DryadWorker.type, base_job_template=template)
@@ -164,7 +166,7 @@ def ensure_pool(client: SyncPrefectClient, name: str) -> None:
         client.create_work_pool(wanted)
     except ObjectAlreadyExists:
         pool = client.read_work_pool(name)
-        if pool.type != DryadWorker.type:
+        if name == POOL and pool.type != DryadWorker.type:
             raise Conflict(
                 f"the work pool {name!r} is of type {pool.type!r}, not {DryadWorker.type!r}",
                 f"Finish its runs, then `prefect work-pool delete {name}` and `dryad up` again.",

@@ -194,6 +194,18 @@ def test_a_pool_of_another_type_is_left_alone_and_explained(
     assert prefect.get("/work_pools/dryad").json()["type"] == "process"
 
 
+def test_another_pool_may_be_of_any_type(
+    apply: Apply, prefect: httpx.Client, tmp_path: Path
+) -> None:
+    prefect.post("/work_pools/", json={"name": "elsewhere", "type": "process"}).raise_for_status()
+    file = tmp_path / "elsewhere.yaml"
+    file.write_text(FILE.read_text().replace("{name: dryad}", "{name: elsewhere}"))
+    apply(file)
+    found = prefect.get(f"/deployments/name/{NOTE}").raise_for_status().json()
+    prefect.delete("/work_pools/elsewhere").raise_for_status()
+    assert found["work_pool_name"] == "elsewhere"
+
+
 def test_on_the_command_line_a_refusal_is_two_lines_and_a_status(
     prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
