@@ -99,6 +99,9 @@ class Settings(BaseModel):
     postgres_tools: OptionalPath = setting(
         None, "Directory of `pg_dump` and `pg_restore`; default PATH"
     )
+    wal_archive: OptionalPath = setting(
+        None, "Directory into which PostgreSQL archives its WAL; None: no restore to a moment"
+    )
 
     # memory
     redis_url: OptionalSecret = setting(
