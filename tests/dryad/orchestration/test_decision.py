@@ -36,7 +36,7 @@ def test_the_policy_in_force_decides_and_is_named(house: House):
 
 def test_a_threshold_above_what_is_known_makes_branches_wait(house: House):
     assert house.decide(TWO).route == "task_force"
-    house.policies.set(ACME, {"task_force_above": 0.8}, author="ann")
+    house.policies.set(ACME, {"task_force_above": 0.95, "escalate_above": 0.97}, author="ann")
     decision = house.decide(TWO)
     assert decision.route == "sequential"
     assert [seat.after for seat in decision.seats] == [(), (decision.seats[0].member,)]

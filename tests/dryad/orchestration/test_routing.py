@@ -1,4 +1,8 @@
-"""Forty requests, labelled by hand with a reason each, go where a person would send them."""
+"""Requests, labelled by hand with a reason each, go where a person would send them.
+
+Forty are by the authors of the rules. Eighty more are by somebody who knew what the routes mean and
+had not seen the rules, which then sent 36 of them right and were bettered by the others.
+"""
 
 import json
 from pathlib import Path
@@ -10,11 +14,22 @@ from dryad.foundation.database.models import Base
 from dryad.orchestration.decisions import Decisions
 from tests.dryad.orchestration.conftest import House, build
 
-LABELLED = [
-    json.loads(line)
-    for line in (Path(__file__).parent / "data" / "routing.jsonl").read_text().splitlines()
-]
-MISSES: frozenset[str] = frozenset()
+DATA = Path(__file__).parent / "data"
+
+
+def labelled(name: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+
+
+LABELLED = labelled("routing.jsonl")
+MISSES = {
+    "routing.jsonl": set[str](),
+    "routing_by_others.jsonl": {
+        "Due diligence questions from",
+        "Look into why conversions",
+        "Fix the whole thing",
+    },
+}
 """Requests that are known to go elsewhere, by their first words."""
 
 
@@ -34,14 +49,15 @@ def test_the_labels_are_forty_and_of_every_kind():
     assert all(len(request["why"]) > 5 for request in LABELLED)
 
 
-def test_requests_go_where_a_person_would_send_them(small_house: House):
+@pytest.mark.parametrize(("name", "most"), [("routing.jsonl", 4), ("routing_by_others.jsonl", 8)])
+def test_requests_go_where_a_person_would_send_them(small_house: House, name: str, most: int):
     missed = {
         request["text"]: found
-        for request in LABELLED
+        for request in labelled(name)
         if (found := small_house.decide(request["text"]).route) != request["route"]
     }
-    assert {" ".join(text.split()[:4]) for text in missed} == MISSES, missed
-    assert len(missed) <= 4
+    assert {" ".join(text.split()[:4]) for text in missed} == MISSES[name], missed
+    assert len(missed) <= most
     small_house.database.close()
 
 
