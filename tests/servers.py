@@ -52,9 +52,27 @@ def postgres_tools() -> Path:
     return Path(package.origin).parent / "pginstall" / "bin"
 
 
+def startable_tools(directory: Path) -> Path:
+    """The same programs in a directory where whoever runs the tests may start the server, too."""
+    for program in postgres_tools().iterdir():
+        (directory / program.name).symlink_to(program)
+    if os.getuid() == 0:
+        server = directory / "postgres"
+        server.unlink()
+        wrap = "unshare -U --map-user=65534 --map-group=65534"
+        server.write_text(f'#!/bin/sh\nexec {wrap} {postgres_tools() / "postgres"} "$@"\n')
+        server.chmod(0o755)
+    return directory
+
+
 @contextmanager
-def postgres(directory: Path) -> Generator[str]:
-    """Run a PostgreSQL in `directory`; yield its SQLAlchemy URL without a database name."""
+def postgres(directory: Path, *configuration: str) -> Generator[str]:
+    """Run a PostgreSQL in `directory`; yield its SQLAlchemy URL without a database name.
+
+    Args:
+        directory: An empty one, for its files.
+        configuration: More lines for its `postgresql.conf`.
+    """
     binaries = postgres_tools()
     port, data = free_port(), directory / "data"
     # The server refuses to run as root; a user namespace in which we are somebody else will do.
@@ -66,6 +84,8 @@ def postgres(directory: Path) -> Generator[str]:
         stdout=log,
         stderr=log,
     )
+    with (data / "postgresql.conf").open("a") as conf:
+        conf.writelines(f"{line}\n" for line in configuration)
     options = ["-p", str(port), "-k", "", "-h", "127.0.0.1", "-c", "fsync=off"]
     options += ["-c", "max_connections=200"]
     server = subprocess.Popen(
