@@ -14,7 +14,7 @@ from dryad import adapters
 from dryad.execution.agents import Agents
 from dryad.execution.catalogue import provision_catalogue
 from dryad.execution.direct import DirectCalls
-from dryad.execution.mcp import McpServers, read_servers
+from dryad.execution.mcp import McpServers, ServersFile
 from dryad.execution.models.providers import Models
 from dryad.execution.outside import Outside
 from dryad.execution.sandbox import ladder
@@ -123,7 +123,7 @@ class Services(MemoryServices):
             mailbox=self.settings.home / "mailbox",
             outside=self.outside,
             mcp=McpServers(
-                read_servers(self.settings.home / "mcp.json"),
+                ServersFile(self.settings.home / "mcp.json"),
                 self.outside,
                 sandbox=lambda: self.sandbox,
                 memory_bytes=self.settings.sandbox_memory_bytes,

@@ -6,7 +6,7 @@ changed since is another version.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,25 @@ def no_sandbox() -> Sandbox:
         Unavailable: always.
     """
     raise Unavailable("the MCP server is a program, and there is no sandbox to run it in")
+
+
+class ServersFile(Mapping[str, McpServer]):
+    """The servers a file names, read anew each time; see `read_servers`."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __getitem__(self, name: str) -> McpServer:
+        """Return one server as the file describes it now."""
+        return read_servers(self._file)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the servers there are now."""
+        return iter(read_servers(self._file))
+
+    def __len__(self) -> int:
+        """Return how many servers there are now."""
+        return len(read_servers(self._file))
 
 
 @dataclass(frozen=True)
