@@ -21,7 +21,7 @@ from dryad.execution.sandbox import ladder
 from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
 from dryad.execution.sandbox.namespaces import NamespaceSandbox
 from dryad.execution.sandbox.pool import Pool
-from dryad.execution.sandbox.port import Limits, Sandbox, SandboxRequest, SandboxResult
+from dryad.execution.sandbox.port import Sandbox, SandboxRequest, SandboxResult
 from dryad.execution.toolbox import Toolbox
 from dryad.execution.volumes import Volumes
 from dryad.foundation import logs
@@ -126,7 +126,7 @@ class Services(MemoryServices):
                 ServersFile(self.settings.home / "mcp.json"),
                 self.outside,
                 sandbox=lambda: self.sandbox,
-                memory_bytes=self.settings.sandbox_memory_bytes,
+                limits=adapters.sandbox_limits(self.settings),
             ),
             volumes=self.volumes,
             clock=self.clock,
@@ -147,11 +147,7 @@ class Services(MemoryServices):
         )  # fmt: skip
 
     async def _run_code(self, code: str, files: Mapping[str, bytes]) -> SandboxResult:
-        limits = Limits(
-            wall_seconds=self.settings.sandbox_time.total_seconds(),
-            cpu_seconds=self.settings.sandbox_time.total_seconds(),
-            memory_bytes=self.settings.sandbox_memory_bytes,
-        )
+        limits = adapters.sandbox_limits(self.settings)
         sandbox = await asyncio.to_thread(lambda: self.sandbox)
         return await sandbox.run(SandboxRequest(code=code, files=files, limits=limits))
 

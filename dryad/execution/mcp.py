@@ -90,7 +90,8 @@ class McpServers:
     outside: Outside = field(default_factory=Outside)
     sandbox: Callable[[], Sandbox] = no_sandbox
     """Where programs run; asked for in a thread, when one is started."""
-    memory_bytes: int = Limits().memory_bytes
+    limits: Limits = field(default_factory=Limits)
+    """Of a program in the sandbox; its time is the server's own."""
 
     async def discover(self, tenant: TenantId, server: str) -> list[ToolSpec]:
         """Ask a server for its tools; each is a version of its own, which nobody may call yet.
@@ -144,7 +145,7 @@ class McpServers:
     @asynccontextmanager
     async def _talk(self, server: McpServer) -> AsyncGenerator["_Talk"]:
         """Open a conversation, within the server's time; it is over when the block ends."""
-        wire = wire_to(server, self.outside, self.sandbox, self.memory_bytes)
+        wire = wire_to(server, self.outside, self.sandbox, self.limits)
         try:
             async with asyncio.timeout(server.seconds):
                 await wire.open()
