@@ -27,7 +27,7 @@ _ITEM = re.compile(
     re.MULTILINE,
 )
 _CUT = re.compile(
-    r";|[.?!](?=\s)|\n+|:(?=\s)|,?\s+(?:and\s+)?(?:then|afterwards)\s+|,?\s+and\s+(?:also\s+)?|,\s+"
+    r";|[.?!](?=\s)|\n+|:(?=\s)|,?\s+(?:and\s+)?(?:then|afterwards)\s+|,?\s+and\s+(?:also\s+)?|,?\s+plus\s+|,\s+"
 )
 _ADVERB = re.compile(
     r"\W*(?:separately|independently|meanwhile|also|then|finally|next)\W*", re.IGNORECASE
@@ -119,6 +119,8 @@ def _waits_for(
         return (steps[-1].id,)
     if piece.free:
         return ()
+    if capability == "write":
+        return (steps[-1].id,)
     found = _continues(piece, steps, pieces)
     return (found,) if found else ends if capability == OPERATE else ()
 
