@@ -14,7 +14,8 @@ QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|„[^“]*“|«[^»]*»|`[^`]*`|
 _POLITE = (
     r"please|kindly|pls|bitte|merci de|por favor|hey|"
     r"(?:can|could|would|will) you(?: please)?|go ahead and|make sure(?: to| you)?|be so kind and|"
-    r"(?:i|we)(?:'d| would)? (?:want|need|like|have)(?: you)? to|you (?:must|should|have to)|"
+    r"(?:i|we)(?:'d| would)? (?:want|need|like|have)(?: you| someone| somebody)? to|"
+    r"you (?:must|should|have to)|"
     r"(?:somebody|someone|one person|another)(?: else)? (?:should|must|could|needs to|has to)|"
     r"let'?s|"
     r"and|or|then|also|finally|next|lastly|afterwards|after that|separately|independently|"
@@ -29,8 +30,7 @@ BEGIN = (
 )
 _LINK = (
     r"(?:(?:^|[.!?;:,])\s+|\b(?:and|then|or)\s+|"
-    r"\b(?:when|once|after|as soon as) (?:you|it|that)(?:['’]\w+| \w+) "
-    r"(?:done|finished|ready|complete\w*|through),?\s+)"
+    r"\b(?:when|once|after|as soon as) (?:[\w'’]+ ){1,4}?(?:done|finished|ready|complete\w*),?\s+)"
     rf"(?:(?:{_POLITE})[\s,]+)*+"
 )
 """A further command of the same text follows one of these."""
@@ -54,7 +54,8 @@ _SYSTEM = (
 _NEAR_SYSTEM = rf"\b(?=[^.;\n]{{0,80}}?\b{_SYSTEM}\b)(?![^.;\n]*\b(?:in memory|draft|copy)\b)"
 OPERATION = (
     r"(?:(?:delete|erase|purge|wipe|destroy|truncate|overwrite|get rid of|throw (?:\w+ )?away|"
-    r"free up|drop (?:the |all )?tables?|deploy|release (?!notes?)|"
+    r"free up|drop (?:(?:the |all )?tables?|everything)|set (?:the )?(?:\w+ ){1,2}to|"
+    r"deploy|release (?!notes?)|"
     r"roll(?:ing)? ?(?:\w+ ){0,3}?(?:back|out)|"
     r"restart|reboot|shut ?down|take down|drain|fail ?over|scale (?:up|down|out)|"
     r"bring (?:\w+ ){0,4}?(?:back )?(?:up|down|online)|stop (?:the|all)|"
@@ -85,15 +86,17 @@ _FOREIGN_MESSAGE = (
     r"llam(?:ar|a|e)(?:les?)? a)\b"
 )
 _FOREIGN_OPERATION = (
-    r"(?:leg(?:e|en)?\b.{1,80}?\ban\b|gib\b.{1,60}?rechte|lösch(?:e|en)|entfern(?:e|en)|starte(?:n)?\b.{1,80}\bneu|neu(?:zu)?starten|"
+    r"(?:leg(?:e|en)?\b.{1,80}?\ban\b|gib\b.{1,60}?rechte|(?<!zum )(?<!beim )(?<!vom )(?<!das )"
+    r"lösch(?:e|en)|doi(?:t|vent) être \w+|"
+    r"entfern(?:e|en)|starte(?:n)?\b.{1,80}\bneu|neu(?:zu)?starten|"
     r"(?:schalt|fahr)(?:e|en)?\b.{1,60}\b(?:ab|aus|ein|hoch|herunter)|überweis(?:e|en)|"
     r"bezahl(?:e|en)|kündig(?:e|en)|stornier(?:e|en)|bestell(?:e|en)|buch(?:e|en)|"
     r"deaktivier(?:e|en)|aktivier(?:e|en)|sperr(?:e|en)|entzieh(?:e|en)|installier(?:e|en)|"
     r"supprim(?:er|e|ez)|effac(?:er|e|ez)|redémarr(?:er|e|ez)|résili(?:er|e|ez)|annul(?:er|e|ez)|"
-    r"payez|vir(?:er|ez)|command(?:er|ez)|réserv(?:er|e|ez)|désactiv(?:er|e|ez)|"
+    r"payez|vir(?:er|ez)|command(?:er|ez)|réserve(?:z)?|désactiv(?:er|e|ez)|"
     r"activ(?:er|ez)|bloqu(?:er|e|ez)|révoqu(?:er|e|ez)|déploy(?:er|ez)|"
     r"borr(?:ar|a|e)|elimin(?:ar|a|e)|reinici(?:ar|a|e)|cancel(?:ar|a|e)|pag(?:ar|a|ue)|"
-    r"transf(?:erir|iere|iera)|compr(?:ar|a|e)|reserv(?:ar|a|e)|desactiv(?:ar|a|e)|"
+    r"transf(?:erir|iere|iera)|compr(?:ar|a)|reserv(?:ar|a)|desactiv(?:ar|a|e)|"
     r"bloque(?:ar|a|e)|revo(?:car|ca|que)|despleg(?:ar|ue)|despliega)\b"
 )
 _DONE = (
@@ -112,7 +115,8 @@ _PASSIVE = (
     r"[^.;,\n]{0,80}?\bbe "
 )
 _OUTSIDE = (
-    r"\b(?:off|from|on|via)\s+(?:the\s+)?(?:[\w.-]+\s+)?(?:web|internet|(?:web ?)?site|intranet)\b|"
+    r"\b(?:off|from|on|via)\s+(?:the\s+)?(?:[\w.-]+\s+)?"
+    r"(?:web|internet|(?:web ?)?site|intranet|api)\b|"
     r"\b(?:use|call|query|hit|fetch|pull|ask)\b[^.;\n]{0,60}\bapi\b|"
     r"\b(?:online|google) (?:for|search)\b|\bsearch (?:the web|online|google)\b"
 )
@@ -242,7 +246,8 @@ INDEPENDENT = re.compile(
     r"(?:none|neither) of (?:these|those|them|the \w+) (?:depends?|needs?|waits?)|"
     r"on (?:its|their) own|one person\b.{1,200}\banother|each has its own|einerseits|"
     r"different (?:teams?|sources?|handbooks?|files?|causes?|topics?)|"
-    r"unabhängig\w*|gleichzeitig|parallel|"
+    r"(?:page|sentences?|paragraphs?|sections?) each|each in|"
+    r"unabhängig\w*|gleichzeitig|parallel|en paralelo|"
     r"en même temps|d['’]un côté|indépendant\w*|no dependen|independientes|distintos)\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -252,7 +257,7 @@ SEPARATES = re.compile(
     r"\s*(?:;|,)\s*(?:and\s+|und\s+|et\s+|y\s+)?(?:(?:separately|unrelated|in parallel|"
     r"at the same time|independent(?:ly)? of (?:it|that)|independently|meanwhile|someone else|"
     r"somebody else|a (?:second|third)|de l['’]autre)\b,?\s*)?|"
-    r"\s+(?:as well as|plus)\s+|\.\s+(?:also,? unrelated,?|also,?|on top of that,?(?: i want)?|"
+    r"\s+(?:as well as|plus|\+)\s+|\.\s+(?:also,? unrelated,?|also,?|on top of that,?(?: i want)?|"
     r"in addition,?|separately,?)\s+|"
     r"\s+(?:and|und|et|y)\s+(?:(?:separately|in parallel|at the same time|"
     r"independently of that|independently)\s+)?",
@@ -266,6 +271,19 @@ OPENS = re.compile(
     re.IGNORECASE,
 )
 """Work whose outcome the rest of its sentence is about, unless that says otherwise."""
+
+ANSWERS = re.compile(
+    r"^\W*(?:and\s+)?(?:(?:tell|give|show) me|(?:show|list|report|name|say) (?:what|which|how|the)|"
+    r"(?:finish|end|conclude) with)\b",
+    re.IGNORECASE,
+)
+"""How what came before is to be told."""
+
+APART = re.compile(
+    r"^\W*(?:and\s+)?(?:meanwhile|in parallel|separately|independently|unrelated|on top of that)\b",
+    re.IGNORECASE,
+)
+"""Work that says it waits for nothing."""
 
 ORDERS = re.compile(
     r"^\W*(?:and\s+)?(?:then|afterwards|after (?:that|this|which)|next|finally|lastly|once|if|"
