@@ -85,7 +85,7 @@ class Services(MemoryServices):
     @cached_property
     def agents(self) -> Agents:
         """The agent registry."""
-        return Agents(self.database, self.clock)
+        return Agents(self.database, self.clock, audit=self.audit)
 
     @cached_property
     def models(self) -> Models:
@@ -122,7 +122,12 @@ class Services(MemoryServices):
             workspaces=self.settings.home / "workspaces",
             mailbox=self.settings.home / "mailbox",
             outside=self.outside,
-            mcp=McpServers(read_servers(self.settings.home / "mcp.json"), self.outside),
+            mcp=McpServers(
+                read_servers(self.settings.home / "mcp.json"),
+                self.outside,
+                sandbox=lambda: self.sandbox,
+                memory_bytes=self.settings.sandbox_memory_bytes,
+            ),
             volumes=self.volumes,
             clock=self.clock,
         )

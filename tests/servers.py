@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -52,9 +52,27 @@ def postgres_tools() -> Path:
     return Path(package.origin).parent / "pginstall" / "bin"
 
 
+def startable_tools(directory: Path) -> Path:
+    """The same programs in a directory where whoever runs the tests may start the server, too."""
+    for program in postgres_tools().iterdir():
+        (directory / program.name).symlink_to(program)
+    if os.getuid() == 0:
+        server = directory / "postgres"
+        server.unlink()
+        wrap = "unshare -U --map-user=65534 --map-group=65534"
+        server.write_text(f'#!/bin/sh\nexec {wrap} {postgres_tools() / "postgres"} "$@"\n')
+        server.chmod(0o755)
+    return directory
+
+
 @contextmanager
-def postgres(directory: Path) -> Generator[str]:
-    """Run a PostgreSQL in `directory`; yield its SQLAlchemy URL without a database name."""
+def postgres(directory: Path, *configuration: str) -> Generator[str]:
+    """Run a PostgreSQL in `directory`; yield its SQLAlchemy URL without a database name.
+
+    Args:
+        directory: An empty one, for its files.
+        configuration: More lines for its `postgresql.conf`.
+    """
     binaries = postgres_tools()
     port, data = free_port(), directory / "data"
     # The server refuses to run as root; a user namespace in which we are somebody else will do.
@@ -66,6 +84,8 @@ def postgres(directory: Path) -> Generator[str]:
         stdout=log,
         stderr=log,
     )
+    with (data / "postgresql.conf").open("a") as conf:
+        conf.writelines(f"{line}\n" for line in configuration)
     options = ["-p", str(port), "-k", "", "-h", "127.0.0.1", "-c", "fsync=off"]
     options += ["-c", "max_connections=200"]
     server = subprocess.Popen(
@@ -140,39 +160,19 @@ def answers(url: str) -> bool:
         return False
 
 
-@contextmanager
-def prefect(directory: Path, *, database: str | None = None) -> Generator[PrefectServer]:
-    """Run a Prefect server of its own in `directory`; on SQLite unless a database is named."""
-    port = free_port()
-    server = PrefectServer(f"http://127.0.0.1:{port}/api", "dryad:test-password", directory)
-    environment = server.environment | {
-        "PREFECT_SERVER_API_AUTH_STRING": server.auth,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_ENABLED": "false",
-    }
-    if database is not None:
-        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
-    command = [sys.executable, "-P", "-m", "deployments.server"]
-    with (directory / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)],
-            env=environment,
-            cwd=directory,
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            wait_for("Prefect", lambda: answers(f"{server.url}/ready"), seconds=120)
-            yield server
-        finally:
-            stop(process)
-
-
 class Killable:
     """A server that tests kill and start again, on the same port and the same files."""
 
-    def __init__(self, name: str, command: list[str | Path], port: int, directory: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: list[str | Path],
+        port: int,
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = port
+        self._environment = environment
         self._name = name
         self._command = command
         self._directory = directory
@@ -182,9 +182,13 @@ class Killable:
         """Start it, and wait until it accepts connections."""
         with (self._directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=self._directory, stdout=log, stderr=log
+                self._command,
+                cwd=self._directory,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
             )
-        wait_for(self._name, lambda: listens(self.port))
+        wait_for(self._name, lambda: listens(self.port), seconds=120)
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -193,10 +197,47 @@ class Killable:
             self._process.wait()
             self._process = None
 
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        if self._process is not None:
+            stop(self._process)
+            self._process = None
+
     def pause(self, *, on: bool) -> None:
         """Let it hang, with its connections open, or go on."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
+
+
+def killable_prefect(
+    directory: Path, *, database: str | None = None
+) -> tuple[PrefectServer, Killable]:
+    """Return a Prefect server of its own in `directory`, and its process, not started yet."""
+    port = free_port()
+    server = PrefectServer(f"http://127.0.0.1:{port}/api", "dryad:test-password", directory)
+    environment = server.environment | {
+        "PREFECT_SERVER_API_AUTH_STRING": server.auth,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_ENABLED": "false",
+    }
+    if database is not None:
+        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
+    command = [sys.executable, "-P", "-m", "deployments.server", "--host", "127.0.0.1"]
+    return server, Killable(
+        "Prefect", [*command, "--port", str(port)], port, directory, environment
+    )
+
+
+@contextmanager
+def prefect(directory: Path, *, database: str | None = None) -> Generator[PrefectServer]:
+    """Run a Prefect server of its own in `directory`; on SQLite unless a database is named."""
+    server, process = killable_prefect(directory, database=database)
+    try:
+        process.start()
+        wait_for("Prefect", lambda: answers(f"{server.url}/ready"), seconds=120)
+        yield server
+    finally:
+        process.stop()
 
 
 @contextmanager

@@ -88,6 +88,29 @@ def probe(agent: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def change(
+    agent: str,
+    *,
+    goal: Annotated[str | None, typer.Option(help="What it is for.", show_default=False)] = None,
+    capabilities: Annotated[
+        str, typer.Option(help="All it can do, a JSON object as in '{\"research\": 0.8}'.")
+    ] = "",
+    status: Annotated[
+        str | None,
+        typer.Option(help="active, inactive, maintenance or error.", show_default=False),
+    ] = None,
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """Change goal, capabilities or status; id, role, instructions and model never change."""
+    able = json_object(capabilities, "--capabilities") if capabilities else None
+    body = {"goal": goal, "capabilities": able, "status": status}
+    with api(tenant) as client:
+        found = client.patch(f"api/v1/agents/{agent}", body)
+    print_fields(found, as_json=as_json)
+
+
 @app.command("set-status")
 def set_status(
     agent: str,

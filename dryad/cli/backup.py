@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dryad.cli.backup_moments import base, check_pitr
 from dryad.cli.backup_restore import restore
 from dryad.cli.local import services
 from dryad.cli.output import (
@@ -183,6 +184,8 @@ def drill(wanted: SetName = "newest", *, as_json: Json = False) -> None:
 
 
 app.command()(restore)
+app.command()(base)
+app.command()(check_pitr)
 
 
 def _row(one: "Listed") -> dict[str, Any]:

@@ -4,7 +4,7 @@ It imports no level above operations: it works where the rest does not.
 """
 
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,16 +14,23 @@ import typer
 from dryad.cli.output import print_rows, say
 from dryad.foundation import logs
 from dryad.foundation.environment import load
-from dryad.foundation.errors import Refused
+from dryad.foundation.errors import InvalidRequest, Refused
 from dryad.foundation.settings import Settings
 
 if TYPE_CHECKING:
+    from dryad.operations.backups.sets import Backups, Listed
     from dryad.operations.restores.loss import Loss
 
 
 def restore(
-    wanted: Annotated[str, typer.Argument(help="A set, the beginning of its name, or `newest`.")],
+    wanted: Annotated[
+        str, typer.Argument(help="A set, the beginning of its name, or `newest`.")
+    ] = "",
     *,
+    at: Annotated[
+        str,
+        typer.Option(help="Instead of a set, a moment with its offset: '2025-10-13 12:00:00+00'."),
+    ] = "",
     keys: Annotated[
         Path | None,
         typer.Option(help="Exported keys, on a machine without them; asks for the recovery key."),
@@ -47,6 +54,7 @@ def restore(
     from dryad.operations.restores.restore import recover  # noqa: PLC0415 - as above
     from dryad.platform.instance import Instance  # noqa: PLC0415 - as above
 
+    moment = _moment(wanted, at)
     settings = _settings(target)
     logs.configure(settings.logs_dir, component="restore", level=settings.log_level)
     anchor = settings.audit_anchor
@@ -57,13 +65,12 @@ def restore(
     with Instance(settings.home).claimed():
         for outcome in recover(backups, anchor):
             say(f"restore {outcome.id} was cut off; in force: {outcome.in_force}")
-        found = backups.find(wanted)
+        found = backups.find(wanted) if moment is None else _made_of(settings, backups, moment)
         if found.manifest is None:
             raise Refused(f"set {found.id}: {found.why}", "Use another set.")
         lost = loss(backups, found.manifest)
         _show(lost)
-        if not yes and typer.prompt("Type the name of the set", err=True) != found.id:
-            raise Refused("that is not its name; nothing was changed", f"It is {found.id}.")
+        _confirm(found.id, asked=not yes)
         held = restore_offline(
             backups, anchor, found, loss=lost, copy_first=not without_copy, say=say
         )
@@ -78,6 +85,49 @@ def _settings(target: str) -> Settings:
         return settings
     address = target if "://" in target else str(Path(target).expanduser().resolve())
     return settings.model_copy(update={"backup_targets": (address,)})
+
+
+def _confirm(name: str, *, asked: bool) -> None:
+    if asked and typer.prompt("Type the name of the set", err=True) != name:
+        raise Refused("that is not its name; nothing was changed", f"It is {name}.")
+
+
+def _moment(wanted: str, text: str) -> datetime | None:
+    if bool(text) == bool(wanted):
+        raise InvalidRequest("name a set, or a moment", "One of SET and --at, not both.")
+    if wanted:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidRequest(
+            f"{text!r} is no moment", "Write it as 2025-10-13 12:00:00+00:00."
+        ) from error
+    if moment.tzinfo is None:
+        raise InvalidRequest(
+            f"{text!r} has no offset, so it may mean a day's worth of moments",
+            "Add it: 2025-10-13 12:00:00+00:00.",
+        )
+    return moment.astimezone(UTC)
+
+
+def _made_of(settings: Settings, backups: "Backups", moment: datetime) -> "Listed":
+    """Make a set of what both databases were at a moment; nothing live changes."""
+    from dryad.operations.moments.installed import (  # noqa: PLC0415 - heavy: not for help
+        archive_of,
+        bases_of,
+    )
+    from dryad.operations.moments.rewind import set_of  # noqa: PLC0415 - as above
+
+    archive = archive_of(settings)
+    if archive is None:
+        raise Refused(
+            "no WAL archive is set, so there is no way back to a moment",
+            "Set DRYAD_WAL_ARCHIVE; `dryad backup check-pitr` says what else is needed.",
+        )
+    found = set_of(backups, bases_of(settings), archive, moment)
+    say(f"as of {moment.isoformat(sep=' ')}: set {found.id}; files are as they are now")
+    return found
 
 
 def _import(keys: Path, settings: Settings) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast, get_args
 from sqlalchemy import Table, func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from dryad.foundation.audit import Audit
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database.engine import Database
 from dryad.foundation.database.models import AgentRow
@@ -93,10 +94,18 @@ class Agent(AgentSpec):
 class Agents:
     """The agents of every tenant."""
 
-    def __init__(self, database: Database, clock: Clock = utc_now, *, limit: int = 1000) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock = utc_now,
+        *,
+        limit: int = 1000,
+        audit: Audit | None = None,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._limit = limit
+        self._audit = audit
 
     def register(self, tenant: TenantId, spec: AgentSpec) -> Agent:
         """Store a new agent.
@@ -144,12 +153,47 @@ class Agents:
                 raise NotFound(f"no agent {agent[:80]}", "`dryad agents list` shows who there is.")
             return _agent(row)
 
-    def set_status(self, tenant: TenantId, agent: str, status: AgentStatus) -> Agent:
-        """Let an agent be chosen (`active`) or not (everything else)."""
-        if status not in get_args(AgentStatus):
+    def change(
+        self,
+        tenant: TenantId,
+        agent: str,
+        *,
+        goal: str | None = None,
+        capabilities: Mapping[str, float] | None = None,
+        status: AgentStatus | None = None,
+        by: str = "system",
+    ) -> Agent:
+        """Change what may change of an agent; None leaves it.
+
+        Its id, role, instructions and model are what it is: another of these is another agent.
+
+        Args:
+            tenant: Whose agent.
+            agent: Which.
+            goal: What it is for, in words.
+            capabilities: All it can do, each with its proficiency in [0, 1].
+            status: Whether it may be chosen: only who is `active` is.
+            by: Who changes it; recorded.
+
+        Raises:
+            InvalidRequest: a capability, proficiency or status is wrong.
+            NotFound: the tenant has no such agent.
+        """
+        if status is not None and status not in get_args(AgentStatus):
             raise InvalidRequest(f"an agent's status is one of {', '.join(get_args(AgentStatus))}")
-        self._update(tenant, agent, status=status)
+        if capabilities is not None:
+            _check_capabilities(capabilities)
+        given = {"goal": goal, "capabilities": capabilities, "status": status}
+        values = {name: value for name, value in given.items() if value is not None}
+        if values:
+            self._update(tenant, agent, by=by, **values)
         return self.get(tenant, agent)
+
+    def set_status(
+        self, tenant: TenantId, agent: str, status: AgentStatus, *, by: str = "system"
+    ) -> Agent:
+        """Let an agent be chosen (`active`) or not (everything else); see `change`."""
+        return self.change(tenant, agent, status=status, by=by)
 
     def finished(
         self,
@@ -242,7 +286,7 @@ class Agents:
         with self._database.reading() as session:
             return session.get(AgentRow, (tenant, agent)) is not None
 
-    def _update(self, tenant: TenantId, agent: str, **values: Any) -> None:
+    def _update(self, tenant: TenantId, agent: str, *, by: str = "", **values: Any) -> None:
         statement = (
             update(AgentRow)
             .where(AgentRow.tenant == tenant, AgentRow.id == agent)
@@ -252,6 +296,11 @@ class Agents:
         with self._database.transaction() as session:
             if session.execute(statement).scalar_one_or_none() is None:
                 raise NotFound(f"no agent {agent[:80]}", "`dryad agents list` shows who there is.")
+            if by and self._audit is not None:
+                self._audit.append(
+                    tenant, "agent_changed", actor=by, subject=f"agent:{agent}", data=values,
+                    session=session,
+                )  # fmt: skip
 
     # -- last, because its name hides the builtin below it
 
@@ -311,14 +360,18 @@ def reliability(successes: int, runs: int) -> float:
 def _checked(spec: AgentSpec) -> dict[str, Any]:
     checked_name(spec.id, what="an agent's id")
     checked_name(spec.role, what="an agent's role")
-    for name, proficiency in spec.capabilities.items():
-        checked_name(name, what="a capability")
-        if not 0 <= proficiency <= 1:
-            raise InvalidRequest(f"the proficiency of {name} must be in [0, 1], got {proficiency}")
+    _check_capabilities(spec.capabilities)
     if unknown := sorted(set(spec.model) - {"provider", "model"}):
         raise InvalidRequest(f"an agent's model has `provider` and `model`, not {unknown[0]!r}")
     values = {name: getattr(spec, name) for name in AgentSpec.__dataclass_fields__}
     return as_json(values, what="the agent")
+
+
+def _check_capabilities(capabilities: Mapping[str, float]) -> None:
+    for name, proficiency in capabilities.items():
+        checked_name(name, what="a capability")
+        if not 0 <= proficiency <= 1:
+            raise InvalidRequest(f"the proficiency of {name} must be in [0, 1], got {proficiency}")
 
 
 def _agent(row: AgentRow) -> Agent:

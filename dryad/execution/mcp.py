@@ -1,49 +1,31 @@
 """Tools of MCP servers: found, held to what was found, and called one at a time.
 
-Which servers there are is said in a file of the installation, because a server on stdio is a
-program of this machine. What a server says of its tools is untrusted: a tool that is discovered may
-not be called until a person gives it a tier, and one that changed since is another version.
+Which servers there are is said in a file of the installation. What a server says of its tools is
+untrusted: a tool that is discovered may not be called until a person gives it a tier, and one that
+changed since is another version.
 """
 
 import asyncio
-import contextlib
-import os
-import signal
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dryad.execution.mcp_wires import PROTOCOL, McpServer, Wire, wire_to
 from dryad.execution.openapi import tool_name
-from dryad.execution.outside import NotSent, Outside, Reach, without
+from dryad.execution.outside import Outside, without
+from dryad.execution.sandbox.port import Limits, Sandbox
 from dryad.execution.tool_calls import ToolOutcome
 from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.errors import Corrupt, NotFound, Refused, Unavailable
 from dryad.foundation.ids import TenantId
 from dryad.foundation.tools import ToolSpec
 
-PROTOCOL = "2025-06-18"
-_MOST_BYTES = 5_000_000
 _MOST_TOOLS = 500
-_PATH = "/usr/local/bin:/usr/bin:/bin"
-
-
-class McpServer(BaseModel):
-    """One server: a program (`command`, `args`, `env`), or an address (`url`, `headers`)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    command: str = ""
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] = Field(default={}, repr=False)
-    url: str = ""
-    headers: Mapping[str, str] = Field(default={}, repr=False)
-    tenants: frozenset[str] = Field(default=frozenset(), description="Who may use it; empty: all")
-    seconds: float = Field(default=60, gt=0, le=600)
 
 
 class _File(BaseModel):
@@ -67,7 +49,18 @@ def read_servers(file: Path) -> Mapping[str, McpServer]:
     for name, server in servers.items():
         if bool(server.command) == bool(server.url):
             raise Corrupt(f"{file}: the server {name} has either a command or a url")
+        if server.files and (server.url or server.outside):
+            raise Corrupt(f"{file}: the server {name} is not in the sandbox and gets no files")
     return servers
+
+
+def no_sandbox() -> Sandbox:
+    """Refuse what would need a sandbox.
+
+    Raises:
+        Unavailable: always.
+    """
+    raise Unavailable("the MCP server is a program, and there is no sandbox to run it in")
 
 
 @dataclass(frozen=True)
@@ -76,6 +69,9 @@ class McpServers:
 
     servers: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer], repr=False)
     outside: Outside = field(default_factory=Outside)
+    sandbox: Callable[[], Sandbox] = no_sandbox
+    """Where programs run; asked for in a thread, when one is started."""
+    memory_bytes: int = Limits().memory_bytes
 
     async def discover(self, tenant: TenantId, server: str) -> list[ToolSpec]:
         """Ask a server for its tools; each is a version of its own, which nobody may call yet.
@@ -129,7 +125,7 @@ class McpServers:
     @asynccontextmanager
     async def _talk(self, server: McpServer) -> AsyncGenerator["_Talk"]:
         """Open a conversation, within the server's time; it is over when the block ends."""
-        wire: _Wire = _Program(server) if server.command else _Address(server, self.outside)
+        wire = wire_to(server, self.outside, self.sandbox, self.memory_bytes)
         try:
             async with asyncio.timeout(server.seconds):
                 await wire.open()
@@ -142,26 +138,10 @@ class McpServers:
             await asyncio.shield(wire.close())
 
 
-class _Wire(Protocol):
-    """How messages reach a server."""
-
-    async def open(self) -> None: ...
-
-    async def ask(self, message: dict[str, Any], number: int) -> dict[str, Any]:
-        """Send a request and return the message that answers it."""
-        ...
-
-    async def tell(self, message: dict[str, Any]) -> None:
-        """Send what wants no answer."""
-        ...
-
-    async def close(self) -> None: ...
-
-
 class _Talk:
     """JSON-RPC with one server."""
 
-    def __init__(self, wire: _Wire) -> None:
+    def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._number = 0
 
@@ -185,135 +165,6 @@ class _Talk:
         if not isinstance(result, dict):
             raise Unavailable(f"the MCP server answered {method} with no result")
         return cast("dict[str, Any]", result)
-
-
-class _Program:
-    """A server that is a program of this machine, spoken to line by line."""
-
-    def __init__(self, server: McpServer) -> None:
-        self._server = server
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def open(self) -> None:
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                self._server.command,
-                *self._server.args,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={"PATH": _PATH, "LANG": "C.UTF-8", **self._server.env},
-                limit=_MOST_BYTES,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise Unavailable(f"the MCP server cannot be started: {error.strerror}") from error
-
-    async def ask(self, message: dict[str, Any], number: int) -> dict[str, Any]:
-        await self.tell(message)
-        assert self._process is not None
-        assert self._process.stdout is not None
-        while True:
-            try:
-                line = await self._process.stdout.readline()
-            except ValueError as error:
-                raise Unavailable("the MCP server says more than it may") from error
-            if not line:
-                raise Unavailable("the MCP server ended without an answer")
-            if (answer := _answer([line], number)) is not None:
-                return answer
-
-    async def tell(self, message: dict[str, Any]) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(canonical_json(message) + b"\n")
-            await self._process.stdin.drain()
-        except OSError as error:
-            raise Unavailable("the MCP server ended") from error
-
-    async def close(self) -> None:
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):  # its whole group, whatever it started
-            os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-
-
-class _Address:
-    """A server at an address: each message is a POST, answered with JSON or a stream of events."""
-
-    def __init__(self, server: McpServer, outside: Outside) -> None:
-        self._server = server
-        self._outside = outside
-        host = server.url.partition("://")[2].partition("/")[0]
-        # The operator named this very address, so it may be a private one.
-        self._reach = Reach(private=(host,), seconds=server.seconds, most_bytes=_MOST_BYTES)
-        self._session: dict[str, str] = {}
-
-    async def open(self) -> None:
-        """Nothing is open between messages."""
-
-    async def ask(self, message: dict[str, Any], number: int) -> dict[str, Any]:
-        def enough(so_far: bytes) -> bool:
-            # A server may keep its stream open after the answer; blank lines part its events.
-            return so_far.endswith(b"\n") and _answer(_events(so_far), number) is not None
-
-        reply = await self._outside.ask(
-            self._reach, "POST", self._server.url,
-            headers=self._headers(), content=canonical_json(message), enough=enough,
-        )  # fmt: skip
-        if not 200 <= reply.status < 300:
-            raise Unavailable(f"the MCP server answered HTTP {reply.status}")
-        if "mcp-session-id" in reply.headers:
-            self._session["Mcp-Session-Id"] = reply.headers["mcp-session-id"]
-        self._session["Mcp-Protocol-Version"] = PROTOCOL
-        streamed = reply.kind == "text/event-stream"
-        answer = _answer(_events(reply.content) if streamed else [reply.content], number)
-        if answer is None:
-            raise Unavailable("the MCP server gave no answer to what it was asked")
-        return answer
-
-    async def tell(self, message: dict[str, Any]) -> None:
-        await self._outside.ask(
-            self._reach, "POST", self._server.url,
-            headers=self._headers(), content=canonical_json(message),
-        )  # fmt: skip
-
-    async def close(self) -> None:
-        if "Mcp-Session-Id" in self._session:
-            with contextlib.suppress(Unavailable, NotSent, Refused):
-                brief = Reach(private=self._reach.private, seconds=2)
-                await self._outside.ask(brief, "DELETE", self._server.url, headers=self._headers())
-
-    def _headers(self) -> dict[str, str]:
-        return {
-            "Content-Type": "application/json",
-            "Accept": "application/json, text/event-stream",
-            **self._session,
-            **self._server.headers,
-        }
-
-
-def _events(stream: bytes) -> list[bytes]:
-    """Return the data of the events that are whole."""
-    whole = stream.replace(b"\r\n", b"\n").split(b"\n\n")
-    return [
-        b"\n".join(line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:"))
-        for event in whole
-    ]
-
-
-def _answer(messages: Sequence[bytes], number: int) -> dict[str, Any] | None:
-    """Return the message that answers request `number`; what is no message is passed over."""
-    for message in messages:
-        try:
-            said = orjson.loads(message)
-        except orjson.JSONDecodeError:
-            continue
-        if isinstance(said, dict) and "method" not in said and said.get("id") == number:  # pyright: ignore[reportUnknownMemberType] - JSON
-            return cast("dict[str, Any]", said)
-    return None
 
 
 async def _listed(talk: _Talk) -> list[dict[str, Any]]:

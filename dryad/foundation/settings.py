@@ -99,6 +99,9 @@ class Settings(BaseModel):
     postgres_tools: OptionalPath = setting(
         None, "Directory of `pg_dump` and `pg_restore`; default PATH"
     )
+    wal_archive: OptionalPath = setting(
+        None, "Directory into which PostgreSQL archives its WAL; None: no restore to a moment"
+    )
 
     # memory
     redis_url: OptionalSecret = setting(
@@ -180,6 +183,9 @@ class Settings(BaseModel):
     )
     approval_valid: Duration = setting(
         timedelta(hours=24), "An approval not used for so long is asked for again", gt=timedelta(0)
+    )
+    review_webhook: OptionalSecret = setting(
+        None, "Address that is told (POST, JSON) when a task waits for a person; default nobody"
     )
     code_failures_free: int = setting(3, "Wrong codes of a reviewer in a row that are free", ge=1)
     code_wait: Duration = setting(

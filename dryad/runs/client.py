@@ -223,10 +223,10 @@ class Runs:
         return {run: state for run, state in states.items() if state is not None}
 
     def ended(self, before: datetime) -> list[RunId]:
-        """Return the runs of the work pool that ended before a time, whatever they ran."""
+        """Return the runs of our work pools that ended before a time, whatever they ran."""
         ended = {"state": {"type": {"any_": sorted(RUN_ENDED)}}}
         wanted = {
-            "work_pools": {"name": {"any_": [POOL]}},
+            "work_pools": {"name": {"any_": self._pools()}},
             "flow_runs": {**ended, "end_time": {"before_": before.isoformat()}},
             "sort": "ID_DESC",
         }
@@ -326,6 +326,12 @@ class Runs:
         self._wire.get("/admin/version")
 
     # -- helpers
+
+    def _pools(self) -> list[str]:
+        """Return the pool of `dryad up`, and those an operator has moved our deployments to."""
+        rows = self._pages("/deployments/filter")
+        ours = (row for row in rows if (row.get("entrypoint") or "").startswith("flows."))
+        return sorted({POOL} | {row["work_pool_name"] for row in ours if row["work_pool_name"]})
 
     def _create(self, deployment: str, body: dict[str, Any]) -> RunId:
         if deployment not in self._deployment_ids:

@@ -24,15 +24,20 @@ FILES = [Path(__file__).with_name(name) for name in ("prefect.yaml", "warm.yaml"
 MEMORY_BYTES = 1_000_000_000
 
 
-@pytest.fixture(scope="module")
-def registered(prefect_server: PrefectServer) -> Generator[None]:
-    """The example flows are deployed while this module runs."""
+def register(server: PrefectServer) -> None:
+    """Deploy the example flows."""
     for file in FILES:
         subprocess.run(
             [sys.executable, "-P", "-m", "deployments.apply", str(file)],
-            env=prefect_server.environment,
+            env=server.environment,
             check=True,
         )
+
+
+@pytest.fixture(scope="module")
+def registered(prefect_server: PrefectServer) -> Generator[None]:
+    """The example flows are deployed while this module runs."""
+    register(prefect_server)
     yield
     with prefect_server.client() as client:
         for row in client.post("/deployments/filter", json={}).json():

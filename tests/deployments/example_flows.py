@@ -8,8 +8,11 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from prefect import flow, suspend_flow_run
+from prefect import flow, get_run_logger, suspend_flow_run, task
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
 from prefect.runtime import flow_run
 
 
@@ -21,7 +24,13 @@ async def write_note(path: str, text: str = "done") -> str:
     return text
 
 
-@flow
+def note_the_end(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Write beside what the run wrote how it ended."""
+    del flow
+    Path(f"{flow_run.parameters['path']}.hook").write_text(state.name or "")
+
+
+@flow(on_cancellation=[note_the_end], on_crashed=[note_the_end])
 async def hold_on(path: str, seconds: float = 60) -> None:
     """Write the process id to a file and keep the process busy."""
     Path(path).write_text(str(os.getpid()))
@@ -59,6 +68,26 @@ async def grow(size: int) -> None:
     held = bytearray(size)
     held[::4096] = b"x" * len(held[::4096])
     time.sleep(30)
+
+
+@task
+async def step(number: int) -> int:
+    """Do next to nothing."""
+    return number
+
+
+@flow
+async def chatter(lines: int, end: str = "return") -> None:
+    """Log so many lines, do as many steps as ten lines, and end in the way asked for at once."""
+    log = get_run_logger()
+    for number in range(lines):
+        if number % 10 == 0:
+            await step(number)
+        log.info("line %d", number)
+    if end == "raise":
+        raise ValueError("as agreed")
+    if end == "exit":
+        sys.exit(3)
 
 
 @flow(retries=1)

@@ -11,6 +11,7 @@ import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from deployments import apply as registration
+from dryad.foundation.environment import load
 from dryad.foundation.errors import Conflict, InvalidRequest
 from tests.servers import PrefectServer
 
@@ -36,7 +37,8 @@ def command(*arguments: str) -> list[str]:
 @pytest.fixture
 def apply(prefect_server: PrefectServer, prefect: httpx.Client) -> Generator[Apply]:
     def run(file: Path = FILE, *, reset_schedules: bool = False) -> list[str]:
-        found = registration.apply(file, reset_schedules=reset_schedules)
+        settings, _ = load({}, directory=file.parent)
+        found = registration.apply(file, settings, reset_schedules=reset_schedules)
         return sorted(f"{outcome} {name}" for name, outcome in found)
 
     with temporary_settings(
@@ -192,6 +194,18 @@ def test_a_pool_of_another_type_is_left_alone_and_explained(
         apply()
     assert "work-pool delete" in caught.value.next_step
     assert prefect.get("/work_pools/dryad").json()["type"] == "process"
+
+
+def test_another_pool_may_be_of_any_type(
+    apply: Apply, prefect: httpx.Client, tmp_path: Path
+) -> None:
+    prefect.post("/work_pools/", json={"name": "elsewhere", "type": "process"}).raise_for_status()
+    file = tmp_path / "elsewhere.yaml"
+    file.write_text(FILE.read_text().replace("{name: dryad}", "{name: elsewhere}"))
+    apply(file)
+    found = prefect.get(f"/deployments/name/{NOTE}").raise_for_status().json()
+    prefect.delete("/work_pools/elsewhere").raise_for_status()
+    assert found["work_pool_name"] == "elsewhere"
 
 
 def test_on_the_command_line_a_refusal_is_two_lines_and_a_status(

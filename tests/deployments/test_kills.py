@@ -5,10 +5,12 @@ import itertools
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from uuid import uuid4
 
 import psutil
@@ -16,20 +18,24 @@ import pytest
 
 from deployments import handoff
 from dryad.runs import Runs
-from tests.deployments.conftest import alive, children, pool, spares, start_worker
-from tests.servers import PrefectServer, stop, wait_for
+from tests.deployments.conftest import alive, children, pool, register, spares, start_worker
+from tests.servers import Killable, PrefectServer, killable_prefect, stop, wait_for
 
-Victim = Literal["run", "handoff", "pool", "worker"]
-RUNS, AT_ONCE = 50, 4
+Victim = Literal["run", "handoff", "pool", "worker", "server"]
+RUNS = 50
+TRUE_CAUSES = ("SIGKILL", "was killed")
+UNHEARD = "Process exited with status code: 1"
+"""What is said of a run that could not reach the server for too long, and gave up."""
 
 pytestmark = pytest.mark.soak
 
 
 @dataclass
 class Workplace:
-    """A worker that is started again, under its name, when it was killed."""
+    """A server and a worker that are started again, the worker under its name, when killed."""
 
     server: PrefectServer
+    serving: Killable
     directory: Path
     home: Path
 
@@ -48,6 +54,10 @@ class Workplace:
             self.process.wait()
             self.start()
             return
+        if victim == "server":
+            self.serving.kill()
+            self.serving.start()
+            return
         parent = pool(self.worker)
         found = {
             "run": parent.children() if parent else [],
@@ -60,17 +70,32 @@ class Workplace:
 
 
 @pytest.fixture
-def workplace(
-    prefect_server: PrefectServer, registered: None, home: Path, tmp_path: Path
-) -> Generator[Workplace]:
-    place = Workplace(prefect_server, tmp_path, home)
+def workplace(home: Path, tmp_path: Path) -> Generator[Workplace]:
+    (tmp_path / "prefect").mkdir()
+    server, serving = killable_prefect(tmp_path / "prefect")
+    serving.start()
+    register(server)
+    place = Workplace(server, serving, tmp_path, home)
     yield place
     stop(place.process)
+    serving.stop()
 
 
-@pytest.mark.parametrize("victim", ["run", "handoff", "pool", "worker"])
+@pytest.fixture
+def runs(workplace: Workplace) -> Generator[Runs]:
+    server = workplace.server
+    client = Runs(server.url, server.auth, patience=timedelta(minutes=2))
+    yield client
+    client.close()
+
+
+@pytest.mark.parametrize("victim", get_args(Victim))
 def test_runs_end_truthfully_and_leave_no_process_whatever_is_killed(
-    workplace: Workplace, runs: Runs, tmp_path: Path, victim: Victim
+    workplace: Workplace,
+    runs: Runs,
+    tmp_path: Path,
+    victim: Victim,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     paths: dict[str, Path] = {}
     for number in range(RUNS):
@@ -78,12 +103,14 @@ def test_runs_end_truthfully_and_leave_no_process_whatever_is_killed(
         parameters = {"path": str(path), "seconds": 1.0}
         run = runs.start("hold-on/on-demand", parameters, name=f"{number}", key=uuid4().hex)
         paths[run] = path
-    pause = itertools.cycle([1.0, 2.5, 0.4] if victim != "worker" else [12.0])
+    pause = itertools.cycle({"worker": [12.0], "server": [4.0, 9.0]}.get(victim, [1.0, 2.5, 0.4]))
+    kills = 0
     deadline = time.monotonic() + 600
     while not all(state.ended for state in runs.states(list(paths)).values()):
         assert time.monotonic() < deadline, "some runs never end"
         time.sleep(next(pause))
         workplace.kill(victim)
+        kills += 1
     states = runs.states(list(paths))
     assert len(states) == RUNS
     assert {state.type for state in states.values()} <= {"COMPLETED", "CRASHED"}
@@ -91,7 +118,12 @@ def test_runs_end_truthfully_and_leave_no_process_whatever_is_killed(
         if states[run].type == "COMPLETED":
             assert path.read_text()
         else:
-            assert any(told in states[run].message for told in ("SIGKILL", "was killed"))
+            causes = (*TRUE_CAUSES, UNHEARD) if victim == "server" else TRUE_CAUSES
+            assert any(told in states[run].message for told in causes), states[run]
     pids = [int(path.read_text()) for path in paths.values() if path.exists() and path.read_text()]
+    assert workplace.process.poll() is None, "the worker lives"
     wait_for("the end of every process", lambda: not any(map(alive, pids)), seconds=10)
-    assert any(state.type == "COMPLETED" for state in states.values())
+    tally = Counter(state.type for state in states.values())
+    with capsys.disabled():
+        print(f"\n{kills} times the {victim}: {dict(tally)}")  # noqa: T201 - the figure is quoted
+    assert tally["COMPLETED"]

@@ -35,6 +35,8 @@ def test_a_killed_run_is_reported_crashed(
     wait_for("the report", lambda: runs.state(run).ended, seconds=20)
     assert runs.state(run).type == "CRASHED"
     assert "SIGKILL" in runs.state(run).message
+    hook = tmp_path / "holder.hook"
+    wait_for("its hook", lambda: hook.exists() and hook.read_text() == "Crashed", seconds=20)
     assert standing.is_running()
 
 
@@ -45,6 +47,9 @@ def test_a_cancelled_run_ends_and_its_process_is_gone(
     assert runs.cancel(run)
     wait_for("the cancellation", lambda: runs.state(run).type == "CANCELLED", seconds=60)
     assert not alive(pid)
+    hook = tmp_path / "holder.hook"
+    wait_for("its hook", lambda: hook.exists() and hook.read_text() != "", seconds=20)
+    assert hook.read_text() in {"Cancelling", "Cancelled"}
     assert standing.is_running()
 
 

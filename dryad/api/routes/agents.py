@@ -43,6 +43,18 @@ class Standing(Incoming):
     status: AgentStatus
 
 
+class AgentChange(Incoming):
+    """What may change of an agent; what is left out stays as it is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"goal": "Find what the figures hide", "status": "active"}]}
+    )
+
+    goal: Prose | None = None
+    capabilities: dict[Name, Annotated[float, Field(ge=0, le=1)]] | None = None
+    status: AgentStatus | None = None
+
+
 class AgentOut(Outgoing):
     """An agent and how it did."""
 
@@ -108,8 +120,17 @@ def register(body: AgentIn, access: Admin) -> AgentOut:
     return AgentOut.model_validate(access.edge.services.agents.register(access.tenant, spec))
 
 
+@router.patch("/{agent_id}")
+def change(agent_id: Ref, body: AgentChange, access: Admin) -> AgentOut:
+    """Change goal, capabilities or status; the rest is what the agent is, and never changes."""
+    changes = body.model_dump(exclude_none=True)
+    agent = access.edge.services.agents.change(access.tenant, agent_id, **changes, by=access.actor)
+    return AgentOut.model_validate(agent)
+
+
 @router.put("/{agent_id}/status")
 def set_status(agent_id: Ref, body: Standing, access: Admin) -> AgentOut:
     """Let an agent be chosen, or not."""
-    agent = access.edge.services.agents.set_status(access.tenant, agent_id, body.status)
+    agents = access.edge.services.agents
+    agent = agents.set_status(access.tenant, agent_id, body.status, by=access.actor)
     return AgentOut.model_validate(agent)

@@ -1,9 +1,12 @@
 """Rung: bubblewrap furnishes the room, the guest bounds it."""
 
 import shutil
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import PurePosixPath
 
 from dryad.execution.sandbox import identity, layout, process, supervise
+from dryad.execution.sandbox.conversation import conversing
 from dryad.execution.sandbox.orders import Setup
 from dryad.execution.sandbox.port import (
     GUARANTEES,
@@ -11,6 +14,7 @@ from dryad.execution.sandbox.port import (
     RungName,
     SandboxRequest,
     SandboxResult,
+    Spoken,
     refuse_unless,
 )
 from dryad.foundation.errors import Unavailable
@@ -32,8 +36,15 @@ class BubblewrapSandbox:
 
     async def carry_out(self, guest: supervise.Guest, request: SandboxRequest) -> SandboxResult:
         """Run one request in a guest; see `Startable.carry_out`."""
-        order = supervise.order(request)
-        return await supervise.run(guest, request, order, rung=self.name)
+        return await supervise.run(guest, request, supervise.order(request), rung=self.name)
+
+    @asynccontextmanager
+    async def converse(self, request: SandboxRequest) -> AsyncGenerator[Spoken]:
+        """Start a program to speak to; see `Sandbox.converse`."""
+        refuse_unless(self.guarantees, request.needs, rung=self.name)
+        guest = await self.start(ahead=False)
+        async with conversing(guest, request, supervise.order(request), rung=self.name) as spoken:
+            yield spoken
 
     async def start(self, *, ahead: bool) -> supervise.Guest:
         """Start a guest that waits for its order; see `Startable.start`."""

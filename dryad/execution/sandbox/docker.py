@@ -12,9 +12,12 @@ import io
 import socket
 import tarfile
 import weakref
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from dryad.execution.sandbox import identity, layout, supervise
+from dryad.execution.sandbox.conversation import conversing
 from dryad.execution.sandbox.orders import Setup
 from dryad.execution.sandbox.port import (
     GUARANTEES,
@@ -23,6 +26,7 @@ from dryad.execution.sandbox.port import (
     RungName,
     SandboxRequest,
     SandboxResult,
+    Spoken,
     refuse_unless,
 )
 from dryad.foundation.errors import Unavailable
@@ -57,6 +61,15 @@ class DockerSandbox:
         refuse_unless(self.guarantees, request.needs, rung=self.name)
         guest = await self._start(request.limits)
         return await supervise.run(guest, request, supervise.order(request), rung=self.name)
+
+    @asynccontextmanager
+    async def converse(self, request: SandboxRequest) -> AsyncGenerator[Spoken]:
+        """Start a program to speak to; see `Sandbox.converse`."""
+        refuse_unless(self.guarantees, request.needs, rung=self.name)
+        guest = await self._start(request.limits)
+        order = supervise.order(request)
+        async with conversing(guest, request, order, rung=self.name) as spoken:
+            yield spoken
 
     async def _start(self, limits: Limits) -> supervise.Guest:
         user = identity.nobody()

@@ -6,17 +6,21 @@ import shutil
 import sys
 import tempfile
 import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from dryad.execution.sandbox import identity, layout, process, supervise
+from dryad.execution.sandbox.conversation import conversing
 from dryad.execution.sandbox.guest import kernel
-from dryad.execution.sandbox.orders import Fence, Setup
+from dryad.execution.sandbox.orders import Fence, Order, Setup
 from dryad.execution.sandbox.port import (
     GUARANTEES,
     Guarantee,
     RungName,
     SandboxRequest,
     SandboxResult,
+    Spoken,
     refuse_unless,
 )
 from dryad.foundation.errors import Unavailable
@@ -50,6 +54,23 @@ class LandlockSandbox:
 
     async def run(self, request: SandboxRequest) -> SandboxResult:
         """Run one request; see `Sandbox.run`."""
+        async with self._started(request) as (guest, order):
+            return await supervise.run(guest, request, order, rung=self.name)
+
+    @asynccontextmanager
+    async def converse(self, request: SandboxRequest) -> AsyncGenerator[Spoken]:
+        """Start a program to speak to; see `Sandbox.converse`."""
+        async with (
+            self._started(request) as (guest, order),
+            conversing(guest, request, order, rung=self.name) as spoken,
+        ):
+            yield spoken
+
+    @asynccontextmanager
+    async def _started(
+        self, request: SandboxRequest
+    ) -> AsyncGenerator[tuple[supervise.Guest, Order]]:
+        """Start a guest with a directory of its own, which is gone with the block."""
         refuse_unless(self.guarantees, request.needs, rung=self.name)
         become = identity.nobody() if _is_alien() else None
         box = tempfile.mkdtemp(prefix="dryad-box-")
@@ -71,8 +92,7 @@ class LandlockSandbox:
             }
             guest = await process.start(self.name, supervise.guest_command(), setup)
             base = 0 if identity.is_root() else identity.threads_of_ours()
-            order = supervise.order(request, python=sys.executable, process_base=base)
-            return await supervise.run(guest, request, order, rung=self.name)
+            yield guest, supervise.order(request, python=sys.executable, process_base=base)
         finally:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, box, ignore_errors=True))
 

@@ -1,13 +1,18 @@
 """Rung: namespaces the guest makes itself, with nothing installed."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from dryad.execution.sandbox import identity, layout, process, supervise
-from dryad.execution.sandbox.orders import Room, Setup
+from dryad.execution.sandbox.conversation import conversing
+from dryad.execution.sandbox.orders import Order, Room, Setup
 from dryad.execution.sandbox.port import (
     GUARANTEES,
     Guarantee,
     RungName,
     SandboxRequest,
     SandboxResult,
+    Spoken,
     refuse_unless,
 )
 
@@ -25,10 +30,15 @@ class NamespaceSandbox:
 
     async def carry_out(self, guest: supervise.Guest, request: SandboxRequest) -> SandboxResult:
         """Run one request in a guest; see `Startable.carry_out`."""
-        # The process that waits outside the process namespace is counted in the user namespace.
-        base = 0 if identity.can_mount() else 1
-        order = supervise.order(request, process_base=base)
-        return await supervise.run(guest, request, order, rung=self.name)
+        return await supervise.run(guest, request, self._order(request), rung=self.name)
+
+    @asynccontextmanager
+    async def converse(self, request: SandboxRequest) -> AsyncGenerator[Spoken]:
+        """Start a program to speak to; see `Sandbox.converse`."""
+        refuse_unless(self.guarantees, request.needs, rung=self.name)
+        guest = await self.start(ahead=False)
+        async with conversing(guest, request, self._order(request), rung=self.name) as spoken:
+            yield spoken
 
     async def start(self, *, ahead: bool) -> supervise.Guest:
         """Start a guest that waits for its order; see `Startable.start`."""
@@ -58,3 +68,8 @@ class NamespaceSandbox:
             setup,
             user=identity.starter(),
         )
+
+    def _order(self, request: SandboxRequest) -> Order:
+        # The process that waits outside the process namespace is counted in the user namespace.
+        base = 0 if identity.can_mount() else 1
+        return supervise.order(request, process_base=base)

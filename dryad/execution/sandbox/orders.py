@@ -78,3 +78,7 @@ class Order(TypedDict):
     bounds: Bounds
     process_base: int
     """Processes of the same user outside the run that the kernel counts too."""
+    environment: dict[str, str]
+    """Variables beside those of the confinement."""
+    talks: bool
+    """Whether the program is spoken to while it runs: what follows the order is said to it."""

@@ -6,6 +6,7 @@ serves one run and is gone, so nothing passes from one run to the next.
 
 import asyncio
 from collections import deque
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from dryad.execution.sandbox.port import (
@@ -13,6 +14,7 @@ from dryad.execution.sandbox.port import (
     RungName,
     SandboxRequest,
     SandboxResult,
+    Spoken,
     refuse_unless,
 )
 from dryad.execution.sandbox.supervise import Guest
@@ -36,6 +38,10 @@ class Startable(Protocol):
 
     async def carry_out(self, guest: Guest, request: SandboxRequest) -> SandboxResult:
         """Run one request in a guest, which is gone afterwards."""
+        ...
+
+    def converse(self, request: SandboxRequest) -> AbstractAsyncContextManager[Spoken]:
+        """Start a program to speak to; see `Sandbox.converse`."""
         ...
 
 
@@ -66,6 +72,10 @@ class Pool:
             return await self._rung.carry_out(guest, request)
         finally:
             self._fill_later()
+
+    def converse(self, request: SandboxRequest) -> AbstractAsyncContextManager[Spoken]:
+        """Start a program to speak to, in a guest of its own; see `Sandbox.converse`."""
+        return self._rung.converse(request)
 
     async def warm(self) -> None:
         """Return when all guests wait.

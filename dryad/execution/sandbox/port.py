@@ -6,6 +6,7 @@ a request that needs more than its rung guarantees is refused, never run with le
 
 import re
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol
@@ -113,14 +114,15 @@ class Limits:
 class SandboxRequest:
     """One thing to run: either `code` in a language, or a `command` with its arguments.
 
-    `files` are put into the working directory first, by relative name. `needs` names the
-    guarantees without which the run must not happen.
+    `files` are put into the working directory first, by relative name. `environment` are variables
+    beside those every run has. `needs` names the guarantees without which the run must not happen.
     """
 
     code: str = ""
     language: Language = "python"
     command: tuple[str, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     limits: Limits = field(default_factory=Limits)
     needs: frozenset[Guarantee] = frozenset()
 
@@ -135,6 +137,11 @@ class SandboxRequest:
             raise InvalidRequest("a sandbox request has either code or a command")
         if any("\x00" in part for part in self.command):
             raise InvalidRequest("a command holds a NUL character")
+        if any(
+            not name or "=" in name or "\x00" in name + text
+            for name, text in self.environment.items()
+        ):
+            raise InvalidRequest("a variable has a name without `=`, and no NUL character")
         for name in self.files:
             check_file_name(name)
         if self.code and SCRIPTS[self.language] in self.files:
@@ -183,6 +190,26 @@ class SandboxResult:
         return self.exit_code == 0
 
 
+class Spoken(Protocol):
+    """A program in a sandbox that is spoken to while it runs."""
+
+    async def tell(self, data: bytes, /) -> None:
+        """Write to its standard input.
+
+        Raises:
+            Unavailable: the sandbox is gone.
+        """
+        ...
+
+    async def hear(self) -> bytes:
+        """Return the next bytes of its standard output; b"" when it has ended.
+
+        Raises:
+            Unavailable: the sandbox failed or is gone.
+        """
+        ...
+
+
 class Sandbox(Protocol):
     """One rung of the ladder, known to work on this machine."""
 
@@ -202,6 +229,15 @@ class Sandbox(Protocol):
         Raises:
             Refused: the request needs a guarantee this rung does not give.
             Unavailable: the sandbox itself could not be set up, or vanished.
+        """
+        ...
+
+    def converse(self, request: SandboxRequest) -> AbstractAsyncContextManager[Spoken]:
+        """Start a program to speak to; it ends, whatever it does, when the block ends.
+
+        Raises:
+            Refused: the request needs a guarantee this rung does not give.
+            Unavailable: the sandbox itself could not be set up.
         """
         ...
 

@@ -16,11 +16,11 @@ from typing import Any, Protocol, cast
 from dryad.execution.sandbox import layout, seccomp
 from dryad.execution.sandbox.answer import Answer, last_line
 from dryad.execution.sandbox.orders import Bounds, Confinement, Fence, Order, Setup
-from dryad.execution.sandbox.port import SCRIPTS, RungName, SandboxRequest, SandboxResult
+from dryad.execution.sandbox.port import SCRIPTS, Limits, RungName, SandboxRequest, SandboxResult
 from dryad.foundation.errors import Unavailable
 
 _PACKAGE = "dryad.execution.sandbox.guest"
-_MODULES = ("kernel", "tree", "files", "room", "program", "waiting", "job", "main")
+_MODULES = ("kernel", "tree", "files", "room", "program", "waiting", "talk", "job", "main")
 _BOOT = """\
 import sys,marshal
 f=open(0,"rb",closefd=False)
@@ -112,7 +112,7 @@ class Guest:
         """
         try:
             async with asyncio.timeout(_START_SECONDS):
-                await self.send(_guest_code() + _packed(setup))
+                await self.send(_guest_code() + packed(setup))
                 key, value = await self.receive()
         except TimeoutError as error:
             await self.close()
@@ -223,11 +223,11 @@ async def run(
         Unavailable: the guest failed or vanished.
     """
     limits = request.limits
-    guest.allow(2 * limits.output_bytes + limits.returned_bytes + 512 * limits.returned_files)
+    guest.allow(answer_bytes(limits))
     answer = Answer()
     try:
         async with asyncio.timeout(limits.wall_seconds + _GRACE_SECONDS):
-            await guest.send(_packed(order))
+            await guest.send(packed(order))
             while answer.add(*await guest.receive()):
                 pass
     except TimeoutError as error:
@@ -235,6 +235,11 @@ async def run(
     finally:
         await guest.close()
     return answer.result(rung)
+
+
+def answer_bytes(limits: Limits) -> int:
+    """Return the size of the largest answer to a request within `limits`."""
+    return 2 * limits.output_bytes + limits.returned_bytes + 512 * limits.returned_files
 
 
 def order(request: SandboxRequest, *, python: str | None = None, process_base: int = 0) -> Order:
@@ -257,6 +262,8 @@ def order(request: SandboxRequest, *, python: str | None = None, process_base: i
         "files": list(files.items()),
         "bounds": cast("Bounds", asdict(request.limits)),
         "process_base": process_base,
+        "environment": dict(request.environment),
+        "talks": False,
     }
 
 
@@ -305,5 +312,6 @@ def _guest_code() -> bytes:
     )
 
 
-def _packed(value: object) -> bytes:
+def packed(value: object) -> bytes:
+    """Return what is told to a guest as bytes."""
     return marshal.dumps(cast("Any", value))

@@ -20,8 +20,10 @@ VERIFICATION = "verification.json"
 SetId = str
 """`20251013-020000-1f3c`: when its snapshot began (UTC), and four random hex digits."""
 
-PartName = Literal["dryad", "prefect", "files", "settings"]
-Technology = Literal["sqlite", "postgresql", "tar", "env"]
+PartName = Literal["dryad", "prefect", "files", "settings", "cluster"]
+"""A set has the first four; a base backup has the whole PostgreSQL cluster."""
+
+Technology = Literal["sqlite", "postgresql", "tar", "env", "basebackup"]
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 

@@ -63,7 +63,7 @@ class Cluster:
             command = self._command(
                 "pg_dump", self._url, "-Fc", "-Z0", "--no-owner", "--no-acl", f"--snapshot={moment}"
             )
-            with self._running("pg_dump", command, stdout=subprocess.PIPE) as process:
+            with self._started("pg_dump", command, stdout=subprocess.PIPE) as process:
                 yield cast("IO[bytes]", process.stdout), counts, positions
 
     @contextmanager
@@ -77,7 +77,7 @@ class Cluster:
             "pg_restore", self._url.set(database=database),
             "--exit-on-error", "--single-transaction", "--no-owner", "--no-acl",
         )  # fmt: skip
-        with self._running("pg_restore", command, stdin=subprocess.PIPE) as process:
+        with self._started("pg_restore", command, stdin=subprocess.PIPE) as process:
             stdin = cast("IO[bytes]", process.stdin)
             yield stdin
             stdin.close()
@@ -136,24 +136,14 @@ class Cluster:
         finally:
             engine.dispose()
 
-    def _command(self, tool: str, url: URL, *options: str) -> list[str]:
+    def _command(self, name: str, url: URL, *options: str) -> list[str]:
         """The password travels in the environment: arguments are for every user to see."""
         public = url.set(drivername="postgresql", password=None).render_as_string()
-        return [self._tool(tool), *options, f"--dbname={public}"]
-
-    def _tool(self, name: str) -> str:
-        found = shutil.which(name, path=None if self._tools is None else str(self._tools))
-        if found is None:
-            raise Unavailable(
-                f"{name} is not installed here",
-                "Install PostgreSQL's client, at least as new as the server, or set "
-                "DRYAD_POSTGRES_TOOLS to its directory.",
-            )
-        return found
+        return [tool(name, self._tools), *options, f"--dbname={public}"]
 
     @contextmanager
-    def _running(
-        self, tool: str, command: list[str], *, stdin: int | None = None, stdout: int | None = None
+    def _started(
+        self, name: str, command: list[str], *, stdin: int | None = None, stdout: int | None = None
     ) -> Generator["subprocess.Popen[bytes]"]:
         password = {"PGPASSWORD": str(self._url.password)} if self._url.password else {}
         with tempfile.TemporaryFile() as said:
@@ -165,7 +155,7 @@ class Cluster:
                 process.wait()
             except BrokenPipeError as error:  # it ended before it had read all
                 process.wait()
-                raise Unavailable(f"{tool} failed: {_last(said)}") from error
+                raise Unavailable(f"{name} failed: {_last(said)}") from error
             finally:
                 process.kill()
                 process.wait()
@@ -174,7 +164,23 @@ class Cluster:
                         with suppress(BrokenPipeError):
                             stream.close()
             if process.returncode != 0:
-                raise Unavailable(f"{tool} failed: {_last(said)}")
+                raise Unavailable(f"{name} failed: {_last(said)}")
+
+
+def tool(name: str, tools: Path | None) -> str:
+    """Return the path of one of PostgreSQL's own programs.
+
+    Raises:
+        Unavailable: it is not installed here.
+    """
+    found = shutil.which(name, path=None if tools is None else str(tools))
+    if found is None:
+        raise Unavailable(
+            f"{name} is not installed here",
+            "Install PostgreSQL's client, at least as new as the server, or set "
+            "DRYAD_POSTGRES_TOOLS to its directory.",
+        )
+    return found
 
 
 def _last(said: IO[bytes]) -> str:

@@ -16,7 +16,7 @@ class Spread:
     """The targets that take a set."""
 
     def __init__(self, set_id: SetId, targets: Sequence[Target]) -> None:
-        self._set = set_id
+        self.set_id = set_id
         self._left = list(targets)
         self.failed: dict[str, str] = {}
         """Target → why it holds no copy."""
@@ -31,7 +31,7 @@ class Spread:
         def begin(target: Target) -> None:
             for dead in target.partial():
                 target.abandon(dead)
-            target.begin(self._set)
+            target.begin(self.set_id)
 
         self.each(begin)
 
@@ -39,7 +39,7 @@ class Spread:
     def writing(self, file: str) -> Generator["Sink"]:
         """Open a new file in every target; raises as `require_room` does."""
         sink = Sink(self)
-        self.each(lambda target: sink.add(target, target.write(self._set, file)))
+        self.each(lambda target: sink.add(target, target.write(self.set_id, file)))
         try:
             yield sink
         finally:
@@ -47,7 +47,7 @@ class Spread:
 
     def publish(self, manifest: bytes) -> None:
         """Make the set visible; raises as `require_room` does."""
-        self.each(lambda target: target.publish(self._set, manifest))
+        self.each(lambda target: target.publish(self.set_id, manifest))
 
     def abandon(self) -> None:
         """Take the set away wherever it was begun."""
@@ -71,7 +71,7 @@ class Spread:
 
     def _clear(self, target: Target) -> None:
         try:
-            target.abandon(self._set)
+            target.abandon(self.set_id)
         except DryadError as error:  # the next maker clears it away
             log.error("backup_left_behind", target=target.name, reason=error.message)  # noqa: TRY400 - structured
 

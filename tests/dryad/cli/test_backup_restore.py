@@ -131,3 +131,22 @@ def test_a_ledger_that_cannot_be_read_is_replaced_all_the_same(machine: Machine)
     done = machine.dryad("backup", "restore", made, "--yes")
     assert "cannot be read" in done.stderr
     assert machine.told() == ["before"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("newest", "--at", "2025-10-13 12:00:00+00:00"), "name a set, or a moment"),
+        ((), "name a set, or a moment"),
+        (("--at", "2025-10-13 12:00:00"), "has no offset"),
+        (("--at", "noon"), "is no moment"),
+        (("--at", "2025-10-13 12:00:00+00"), "no WAL archive is set"),
+    ],
+)
+def test_a_moment_needs_an_offset_and_an_archive(
+    machine: Machine, arguments: tuple[str, ...], said: str
+):
+    done = machine.dryad("backup", "restore", *arguments, check=False)
+    assert (done.returncode, said in done.stderr) == (1 if "archive" in said else 2, True), (
+        done.stderr
+    )

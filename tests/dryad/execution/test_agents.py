@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dryad.execution.agents import Agents, AgentSpec, rank, reliability
+from dryad.foundation.audit import Audit
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import TenantRow
 from dryad.foundation.errors import Conflict, InvalidRequest, LimitExceeded, NotFound
@@ -64,6 +66,39 @@ def test_only_active_agents_with_every_capability_are_found(agents: Agents):
     assert agents.discover(GLOBEX, ["compute"]) == []
     with pytest.raises(InvalidRequest):
         agents.set_status(ACME, "bob", "asleep")  # pyright: ignore[reportArgumentType]
+
+
+def test_goal_capabilities_and_status_change_and_the_rest_does_not(
+    database: Database, tmp_path: Path
+):
+    audit = Audit(database, b"k" * 32, tmp_path / "heads")
+    agents = Agents(database, audit=audit)
+    with database.transaction() as session:
+        for tenant in (ACME, GLOBEX):
+            created = datetime(2026, 1, 1, tzinfo=UTC)
+            session.add(TenantRow(id=tenant, name=tenant, status="active", created=created))
+    agents.register(ACME, ADA)
+    agents.finished(ACME, "ada", success=True, tokens=7)
+    changed = agents.change(ACME, "ada", goal="Weigh.", capabilities={"weigh": 1.0}, by="eve")
+    assert changed == agents.get(ACME, "ada")
+    kept = {f: getattr(changed, f) for f in ("name", "role", "instructions", "model", "tokens")}
+    assert kept == {**{f: getattr(ADA, f) for f in kept if f != "tokens"}, "tokens": 7}
+    assert (changed.goal, changed.capabilities, changed.status) == (
+        "Weigh.",
+        {"weigh": 1},
+        "active",
+    )
+    assert (ids(agents, "weigh"), ids(agents, "compute")) == (["ada"], [])
+    assert agents.change(ACME, "ada") == changed
+    for wrong in ({"capabilities": {"weigh": 2}}, {"capabilities": {"No": 1}}, {"status": "dead"}):
+        with pytest.raises(InvalidRequest):
+            agents.change(ACME, "ada", **wrong)
+    with pytest.raises(NotFound):
+        agents.change(GLOBEX, "ada", goal="Mine.")
+    told = [row for row in audit.export(ACME) if row["event"] == "agent_changed"]
+    assert [(row["actor"], row["subject"], row["data"]["goal"]) for row in told] == [
+        ("eve", "agent:ada", "Weigh.")
+    ]
 
 
 def test_a_good_and_a_bad_agent_get_different_rank_and_health(agents: Agents):

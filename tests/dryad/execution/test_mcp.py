@@ -1,5 +1,6 @@
 """Tools of real MCP servers: denied until classified, called once, never when they changed."""
 
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -12,6 +13,8 @@ import pytest
 
 from dryad.execution.mcp import McpServer, McpServers, read_servers
 from dryad.execution.outside import Outside
+from dryad.execution.sandbox.ladder import choose
+from dryad.execution.sandbox.port import Sandbox
 from dryad.execution.toolbox import Toolbox
 from dryad.foundation.errors import (
     Conflict,
@@ -24,7 +27,8 @@ from dryad.foundation.errors import (
 from dryad.foundation.tools import ToolSpec
 from tests import servers
 from tests.dryad.execution.conftest import ACME, Desk, done_by, episode, run_here, talking_to
-from tests.web import never_ending, reply, scripted, serve
+from tests.dryad.execution.sandbox.hostile.world import processes_with
+from tests.web import accept, never_ending, reply, scripted, serve
 
 PROGRAM = str(Path(__file__).with_name("mcp_server.py"))
 
@@ -41,7 +45,15 @@ class Shop:
 
 
 def on_stdio(notes: Path, said: str = "Add two numbers.", **more: Any) -> McpServer:
-    return McpServer(command=sys.executable, args=(PROGRAM, str(notes), "stdio", said), **more)
+    """A program of this machine, which writes where it likes."""
+    args = (PROGRAM, str(notes), "stdio", said)
+    return McpServer(command=sys.executable, args=args, outside=True, **more)
+
+
+def in_the_sandbox(*, notes: str = "notes", **more: Any) -> McpServer:
+    """The same program, in the sandbox with its own text beside it."""
+    args = ("mcp_server.py", notes, "stdio", "Add two numbers.")
+    return McpServer(command="python", args=args, files=(Path(PROGRAM),), **more)
 
 
 @contextmanager
@@ -102,6 +114,52 @@ async def test_a_program_gets_its_own_variables_and_none_of_ours(
     outcome = await found.call(ACME, (await specs(found))["environment"], {})
     assert "SHOP_KEY" in outcome.value["text"]
     assert "OPENAI_API_KEY" not in outcome.value["text"]
+
+
+async def test_a_program_in_the_sandbox_is_asked_and_called(tmp_path: Path):
+    found = McpServers({"shop": in_the_sandbox(env={"SHOP_KEY": "planted"})}, sandbox=choose)
+    tools = await specs(found)
+    assert set(tools) == {"add", "environment", "note", "fail", "die"}
+    outcome = await found.call(ACME, tools["add"], {"a": 2, "b": 40})
+    assert outcome.value == {"text": "42", "structured": {"result": 42}}
+    seen = await found.call(ACME, tools["environment"], {})
+    assert "SHOP_KEY" in seen.value["text"]
+    with pytest.raises(Unavailable):  # it was called: nobody knows what it did
+        await found.call(ACME, tools["die"], {})
+
+
+async def test_a_program_in_the_sandbox_reaches_nothing_of_this_machine(tmp_path: Path):
+    outside = tmp_path / "notes"
+    found = McpServers({"shop": in_the_sandbox(notes=str(outside))}, sandbox=choose)
+    outcome = await found.call(ACME, (await specs(found))["note"], {"text": "out"})
+    assert outcome.failed
+    assert not outside.exists()
+    with serve(accept()) as web:
+        code = f"import urllib.request as u; u.urlopen({web.url!r}, b'out', timeout=3)"
+        program = McpServer(command="python", args=("-c", code), seconds=20)
+        with pytest.raises(Unavailable, match="ended without an answer"):
+            await McpServers({"shop": program}, sandbox=choose).discover(ACME, "shop")
+        assert web.received == []
+
+
+async def test_a_program_is_refused_where_there_is_no_sandbox():
+    def none_works() -> Sandbox:
+        raise Unavailable("no sandbox works here (bubblewrap: not installed)")
+
+    found = McpServers({"shop": in_the_sandbox()}, sandbox=none_works)
+    with pytest.raises(Unavailable, match="no sandbox works here"):
+        await found.discover(ACME, "shop")
+    with pytest.raises(Unavailable, match="there is no sandbox"):
+        await McpServers({"shop": in_the_sandbox()}).discover(ACME, "shop")
+
+
+async def test_a_program_and_all_it_started_ends_with_the_conversation():
+    mark = f"mark-{secrets.token_hex(8)}"
+    code = f"import os, subprocess, sys; subprocess.Popen(['sh', '-c', 'sleep 600; : {mark}'])"
+    program = McpServer(command="python", args=("-c", code + "; sys.stdin.read()"), seconds=2)
+    with pytest.raises(Unavailable, match="did not answer in 2 s"):
+        await McpServers({"shop": program}, sandbox=choose).discover(ACME, "shop")
+    assert processes_with(mark) == []
 
 
 async def test_a_tool_that_changed_is_not_called(tmp_path: Path):
@@ -172,20 +230,29 @@ async def test_a_server_belongs_to_its_tenants(tmp_path: Path):
             await found.discover(ACME, name)
 
 
+BROKEN: list[tuple[str, tuple[str, ...], float]] = [
+    ("/no/such/program", (), 60),
+    ("/bin/true", (), 60),
+    ("/bin/sh", ("-c", "while :; do echo noise; done"), 0.5),
+    ("/bin/sh", ("-c", "head -c 20000000 /dev/zero"), 60),
+    ("/bin/sh", ("-c", "exec <&-; sleep 60"), 0.5),
+    ("/bin/sleep", ("60",), 0.5),
+]
+
+
 @pytest.mark.parametrize(
     "server",
     [
-        McpServer(command="/no/such/program"),
-        McpServer(command="/bin/true"),
-        McpServer(command="/bin/sh", args=("-c", "while :; do echo noise; done"), seconds=0.5),
-        McpServer(command="/bin/sh", args=("-c", "head -c 20000000 /dev/zero")),
-        McpServer(command="/bin/sleep", args=("60",), seconds=0.5),
+        *(
+            McpServer(command=command, args=args, seconds=seconds, outside=outside)
+            for outside in (True, False)
+            for command, args, seconds in BROKEN
+        ),
         McpServer(url=f"http://127.0.0.1:{servers.free_port()}/mcp"),
     ],
-    ids=["missing", "mute", "noise", "flood", "asleep", "nobody"],
 )
 async def test_a_broken_server_is_unavailable_and_calls_nothing(server: McpServer):
-    found = McpServers({"shop": server})
+    found = McpServers({"shop": server}, sandbox=choose)
     with pytest.raises(Unavailable):
         await found.discover(ACME, "shop")
     config = {"server": "shop", "tool": "add"}
@@ -231,6 +298,7 @@ def test_servers_are_read_from_a_file_and_never_shown(tmp_path: Path):
         "{",
         '{"mcpServers": {"a": {}}}',
         '{"mcpServers": {"a": {"uri": "planted"}}}',
+        '{"mcpServers": {"a": {"command": "planted", "outside": true, "files": ["/f"]}}}',
     ):
         file.write_text(wrong)
         with pytest.raises(Corrupt) as caught:

@@ -16,6 +16,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from dryad.foundation.clock import utc_now
 from dryad.foundation.errors import InvalidRequest, NotFound, Unavailable
 from dryad.foundation.ids import RunId, TaskId, TenantId
 from dryad.runs import Runs
@@ -230,6 +231,30 @@ def test_a_run_without_a_process_is_cancelled_at_once(runs: Runs, run: RunId) ->
     assert runs.cancel(run)
     assert runs.state(run).type == "CANCELLED"
     assert not runs.cancel(run)
+
+
+def test_runs_that_ended_are_found_on_every_pool_of_ours_and_on_no_other(
+    runs: Runs, run: RunId, prefect: httpx.Client
+) -> None:
+    foreign = prefect.post("/flows/", json={"name": "foreign"}).json()["id"]
+    ours = prefect.post("/flows/", json={"name": "orchestrate-task"}).json()["id"]
+    made: list[str] = []
+    for pool, flow, entrypoint in [
+        ("elsewhere", ours, "flows.orchestrate_task.orchestrate_task"),
+        ("theirs", foreign, "theirs.foreign"),
+    ]:
+        prefect.post("/work_pools/", json={"name": pool, "type": "docker"}).raise_for_status()
+        body = {"name": pool, "flow_id": flow, "work_pool_name": pool, "entrypoint": entrypoint}
+        row = prefect.post("/deployments/", json=body).raise_for_status().json()
+        made.append(prefect.post(f"/deployments/{row['id']}/create_flow_run", json={}).json()["id"])
+    for one in (run, *made):
+        set_state(prefect, RunId(one), "RUNNING")
+        set_state(prefect, RunId(one), "COMPLETED")
+    found = set(runs.ended(utc_now() + timedelta(minutes=1)))
+    for pool in ("elsewhere", "theirs"):
+        prefect.delete(f"/work_pools/{pool}").raise_for_status()
+    assert {run, made[0]} <= found
+    assert made[1] not in found
 
 
 def test_a_suspended_run_is_cancelled_at_once(

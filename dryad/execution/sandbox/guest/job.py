@@ -8,10 +8,13 @@ import select
 import time
 
 from dryad.execution.sandbox.guest import kernel
+from dryad.execution.sandbox.guest.talk import Talk
 from dryad.execution.sandbox.guest.tree import Tree
 
 TYPE_CHECKING = False  # importing `typing` would cost every run 5 ms
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dryad.execution.sandbox.guest.program import Program
     from dryad.execution.sandbox.orders import Bounds
 
@@ -31,7 +34,7 @@ class Output:
         self._half = max(1, limit // 2)
         self._head = b""
         self._tail = b""
-        self.size = 0
+        self.size: int = 0
 
     def add(self, chunk: bytes) -> None:
         """Keep what fits."""
@@ -47,18 +50,48 @@ class Output:
         return self._head, self._tail, self.size - len(self._head) - len(self._tail)
 
 
+class Said(Output):
+    """What a program that is spoken to says: told at once, and nothing of it kept."""
+
+    def __init__(self, limit: int, tell: Callable[[str, bytes], None]) -> None:
+        super().__init__(limit)
+        self._limit = self._left = limit
+        self._tell = tell
+
+    def add(self, chunk: bytes) -> None:
+        """Tell what may still be told."""
+        self.size += len(chunk)
+        if told := chunk[: self._left]:
+            self._tell("said", told)
+        self._left -= len(told)
+
+    def parts(self) -> tuple[bytes, bytes, int]:
+        """Return nothing, and how many bytes were not told."""
+        return b"", b"", self.size - (self._limit - self._left)
+
+
 class Job:
     """Watches a program to its end; afterwards `outputs`, `tree` and the rest say what happened."""
 
-    def __init__(self, program: Program, bounds: Bounds, *, disk: str | None, alone: bool) -> None:
+    def __init__(
+        self,
+        program: Program,
+        bounds: Bounds,
+        *,
+        disk: str | None,
+        alone: bool,
+        tell: Callable[[str, bytes], None] | None = None,
+    ) -> None:
         self._program = program
         self._bounds = bounds
         self._disk = disk
         self._streams: dict[int, Output] = {}
         self._listener = -1
         self._poll = select.poll()
+        self._talk = None if tell is None else Talk(self._poll, program.input)
         self.tree = Tree(alone=alone)
-        self.outputs: list[Output] = []
+        limit = bounds["output_bytes"]
+        self.outputs = [Output(limit) if tell is None else Said(limit, tell), Output(limit)]
         self.violations: set[str] = set()
         self.refused: set[int] = set()
         self.failure = ""
@@ -72,9 +105,8 @@ class Job:
         """
         started = time.monotonic()
         main, status = self._program.pid, self._program.status
-        for read in self._program.outputs:
-            self.outputs.append(Output(self._bounds["output_bytes"]))
-            self._streams[read] = self.outputs[-1]
+        for read, output in zip(self._program.outputs, self.outputs, strict=True):
+            self._streams[read] = output
             self._poll.register(read, select.POLLIN)
         self._poll.register(_CONTROL, select.POLLIN)
         ended = self._end_of(main)
@@ -106,7 +138,7 @@ class Job:
         looked = started
         while self.tree.main_status is None:
             ready = dict(self._poll.poll(_TICK_MS))
-            if _CONTROL in ready:
+            if _CONTROL in ready and (self._talk is None or not self._talk.hear()):
                 raise Abandoned
             for descriptor, event in ready.items():
                 self._handle(descriptor, event)
@@ -128,6 +160,8 @@ class Job:
     def _handle(self, descriptor: int, event: int) -> None:
         if descriptor in self._streams:
             self._pour(descriptor)
+        elif self._talk is not None and descriptor == self._talk.listens:
+            self._talk.pass_on()
         elif descriptor == self._listener and event & select.POLLIN:
             try:
                 self.refused.add(kernel.refuse_one(descriptor))
@@ -164,6 +198,8 @@ class Job:
             "wall_time": elapsed > self._bounds["wall_seconds"],
             "cpu_time": self.tree.cpu_seconds() > self._bounds["cpu_seconds"],
             "memory": memory > limit,
+            "output": self._talk is not None
+            and self.outputs[0].size > self._bounds["output_bytes"],
         }
         self.violations |= {name for name, broken in passed.items() if broken}
         return any(passed.values())

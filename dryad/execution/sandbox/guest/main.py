@@ -86,7 +86,11 @@ def _work(setup: Setup, order: Order, waiting: Waiting | None) -> None:
         tell("end", b"")
         return
     bounds = order["bounds"]
-    job = Job(program, bounds, disk=box if setup["measured"] else None, alone=setup["alone"])
+    disk = box if setup["measured"] else None
+    speaks = tell if order["talks"] else None
+    job = Job(program, bounds, disk=disk, alone=setup["alone"], tell=speaks)
+    if speaks:
+        tell("begun", b"")
     job.run()
     harvest = files.Harvest(
         dict(order["files"]), files=bounds["returned_files"], size=bounds["returned_bytes"]
@@ -112,7 +116,7 @@ def _begun(setup: Setup, order: Order, waiting: Waiting | None) -> Program:
     for folder in ("work", "tmp", "shm"):
         os.makedirs(f"{box}/{folder}", 0o700, exist_ok=True)
     files.place(f"{box}/work", placed)
-    return Program(order["argv"], setup["confinement"], box, order=order)
+    return Program(order["argv"], setup["confinement"], box, order=order, listens=order["talks"])
 
 
 def _settle(setup: Setup, bounds: Bounds, *, mounted: bool) -> None:

@@ -27,6 +27,7 @@ class Program:
         box: The run's own directory.
         order: The bounds it begins with; None when it is bound later.
         before: What the process does before anything else.
+        listens: Whether it has a standard input.
     """
 
     def __init__(
@@ -37,15 +38,19 @@ class Program:
         *,
         order: Order | None = None,
         before: Callable[[], None] | None = None,
+        listens: bool = False,
     ) -> None:
         self.status, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
         pipes = [os.pipe() for _ in range(2)]
         self.outputs = [read for read, _ in pipes]
+        heard, self.input = os.pipe() if listens else (-1, -1)
         self.pid = os.fork()
         if self.pid == 0:
-            writes = [write for _, write in pipes]
-            _Child(argv, confinement, box, theirs, writes).become(order, before)
+            streams = [heard, *(write for _, write in pipes)]
+            _Child(argv, confinement, box, theirs, streams).become(order, before)
         theirs.close()
+        if listens:
+            os.close(heard)
         for read, write in pipes:
             os.close(write)
             os.set_blocking(read, False)
@@ -89,13 +94,13 @@ class _Child:
         confinement: Confinement,
         box: str,
         status: _socket.socket,
-        outputs: list[int],
+        streams: list[int],
     ) -> None:
         self._argv = argv
         self._confinement = confinement
         self._box = box
         self._status = status
-        self._outputs = outputs
+        self._streams = streams
 
     def become(self, order: Order | None, before: Callable[[], None] | None) -> None:
         """Replace this process by the program; on failure say why and exit with 127."""
@@ -106,7 +111,9 @@ class _Child:
             if order is not None:
                 bind_resources(0, order)
             self._filter()
-            environment = self._confinement["environment"]
+            environment = dict(self._confinement["environment"])
+            if order is not None:
+                environment.update(order["environment"])
             path = _which(self._argv[0], environment["PATH"], f"{self._box}/work")
             os.execve(path, self._argv, environment)
         except BaseException as error:  # noqa: BLE001 - told to the parent, then the process ends
@@ -118,8 +125,9 @@ class _Child:
         os.setsid()
         kernel.die_with_parent()
         kernel.offer_to_die(1000)
-        null = os.open("/dev/null", os.O_RDWR)
-        for wanted, descriptor in enumerate([null, *self._outputs]):
+        if self._streams[0] < 0:
+            self._streams[0] = os.open("/dev/null", os.O_RDWR)
+        for wanted, descriptor in enumerate(self._streams):
             os.dup2(descriptor, wanted)
         keep = self._status.fileno()
         os.closerange(3, keep)

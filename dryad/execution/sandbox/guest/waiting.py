@@ -39,7 +39,9 @@ class Waiting:
 
     def suits(self, order: Order) -> bool:
         """Whether it lives and can take this program: through a pipe, without going back in it."""
-        if self._pipe < 0 or order["argv"] != self._argv or self._ended():
+        if self._pipe < 0 or order["argv"] != self._argv or order["environment"]:
+            return False
+        if order["talks"] or self._ended():
             return False
         code = dict(order["files"])[self._argv[1]]
         # Where another encoding is declared, the interpreter goes back to the beginning.

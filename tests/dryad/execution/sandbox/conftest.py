@@ -1,14 +1,7 @@
 """Every rung that works on this machine, and a table of what was attacked on which."""
 
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -27,7 +20,7 @@ from dryad.execution.sandbox.port import (
     refuse_unless,
 )
 from tests import services
-from tests.servers import wait_for
+from tests.engine import docker_engine
 
 DECLARED: Mapping[RungName, frozenset[Guarantee]] = {
     name: landlock.guaranteed() if name == "landlock" else frozenset(GUARANTEES)
@@ -43,39 +36,10 @@ PLACES = (*ladder.RUNGS, *POOLED)
 _held: Counter[tuple[str, str]] = Counter()
 
 
-@contextmanager
-def _engine() -> Generator[str]:
-    """Run a Docker engine of our own; yield its address, or '' where none can be started."""
-    if "DOCKER_HOST" in os.environ or os.geteuid() != 0 or shutil.which("dockerd") is None:
-        yield ""
-        return
-    folder = Path(tempfile.mkdtemp(prefix="dryad-engine-", dir="/tmp"))
-    address = f"unix://{folder}/docker.sock"
-    with (folder / "log").open("wb") as log:
-        engine = subprocess.Popen(
-            [
-                *("dockerd", "--data-root", folder / "data", "--exec-root", folder / "exec"),
-                *("--pidfile", folder / "pid", "-H", address, "--bridge=none"),
-                *("--iptables=false", "--ip6tables=false", "--ip-forward=false"),
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        wait_for("the docker engine", (folder / "docker.sock").exists, seconds=30)
-        yield address
-    finally:
-        engine.send_signal(signal.SIGTERM)
-        engine.wait(timeout=30)
-        for mount in (folder / "exec" / "netns" / "default", folder / "data"):
-            subprocess.run(["umount", mount], check=False, stderr=subprocess.DEVNULL)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture(scope="session")
 def rungs() -> Generator[dict[RungName, ladder.RungStatus]]:
     """Every rung, examined once."""
-    with _engine() as address, pytest.MonkeyPatch.context() as patch:
+    with docker_engine() as address, pytest.MonkeyPatch.context() as patch:
         if address:
             patch.setenv("DOCKER_HOST", address)
         yield {name: ladder.examine(name) for name in ladder.RUNGS}

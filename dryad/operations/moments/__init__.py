@@ -1,0 +1,1 @@
+"""Back to any moment, with PostgreSQL: a base backup, and the archive of what was written since."""
