@@ -158,7 +158,8 @@ async def test_a_model_that_thinks_while_it_is_stopped_is_left_alone_at_once(des
 async def test_a_program_that_runs_while_it_is_stopped_is_killed(desk: Desk):
     desk.workspaces.mkdir(parents=True, exist_ok=True)
     marker = desk.workspaces / "lives"
-    lasting = f"import time\nfor _ in range(400):\n    open({str(marker)!r}, 'w').close()\n    time.sleep(.05)"
+    touch = f"open({str(marker)!r}, 'w').close()"
+    lasting = f"import time\nfor _ in range(400):\n    {touch}; time.sleep(0.05)"
     desk.tools.grant(ACME, "messenger", "run_python")
     desk.policy.approval_tier = "authority"
     watch = Watch({"check run_python": NOW}, after=lambda _: marker.exists())
