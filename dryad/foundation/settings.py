@@ -160,6 +160,10 @@ class Settings(BaseModel):
     critic: bool = setting(
         True, "Whether a language model reads, and may object to, what a task force found"
     )
+    describe_notes: bool = setting(
+        False, "Whether a language model describes notes that are kept for long; their tenant pays"
+    )
+    max_note_tokens: int = setting(8_000, "Tokens a model may use to describe one note", ge=100)
 
     max_body_bytes: int = setting(8_000_000, "Largest request body the API reads", ge=1_000)
 
