@@ -1,4 +1,4 @@
-"""What is installed is what was reviewed: every package is locked by hash, and CI installs the lock."""
+"""What is installed is what was reviewed: locked by hash, and CI installs the lock."""
 
 import subprocess
 import tomllib
