@@ -93,7 +93,10 @@ class Verifier:
         if url is None or self.stores.is_sqlite(part.name):
             return [f"part {part.name}: there is no PostgreSQL here to restore it into"]
         cluster = self.stores.cluster(url)
-        database = f"dryad_verify_{secrets.token_hex(4)}"
+        ours = f"{cluster.database[:30]}_verify_"
+        for left in [name for name in cluster.databases() if name.startswith(ours)]:
+            cluster.drop(left)  # one verifies at a time, so whoever made it was killed
+        database = f"{ours}{secrets.token_hex(4)}"
         opening.open_postgres(target, manifest, part, self.key, into=cluster, database=database)
         try:
             counts, positions = cluster.facts(database)

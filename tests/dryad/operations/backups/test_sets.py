@@ -46,6 +46,24 @@ def test_a_good_set_is_verified_and_leaves_nothing_behind(house: House, tmp_path
     assert list((house.stores.home / "scratch").iterdir()) == []
 
 
+def test_what_a_killed_verification_left_on_the_server_goes_with_the_next(
+    house: House, tmp_path: Path
+):
+    if house.stores.is_sqlite("dryad"):
+        pytest.skip("its scratch place is a file")
+    cluster = house.stores.cluster(house.stores.database)
+    left, foreign = f"{cluster.database}_verify_0000", f"other{cluster.database}_verify_0000"
+    for name in (left, foreign):
+        cluster.create(name)
+    backups = house.backups(tmp_path / "kept")
+    backups.create(Purpose())
+    assert problems(backups) == ""
+    there = {name for name in cluster.databases() if "_verify_" in name}
+    assert left not in there
+    assert foreign in there
+    cluster.drop(foreign)
+
+
 def test_no_secret_leaves_the_machine(sqlite_house: House, tmp_path: Path):
     backups = sqlite_house.backups(tmp_path / "kept")
     found = backups.create(Purpose())
