@@ -36,6 +36,7 @@ from dryad.memory.recollection import recollection_problems
 from dryad.operations.backups.installed import backups_of
 from dryad.operations.backups.sets import Backups
 from dryad.operations.health import Health
+from dryad.operations.objectives import SAFEGUARD_EVERY
 from dryad.orchestration.decisions import Decisions
 from dryad.orchestration.endings import Endings
 from dryad.orchestration.hybrid import HybridOrchestrator
@@ -282,7 +283,7 @@ class Services(MemoryServices):
     @cached_property
     def health(self) -> Health:
         """How the installation is."""
-        return Health(self.database, self.clock)
+        return Health(self.database, self.clock, periods={"backups": SAFEGUARD_EVERY})
 
 
 def _in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -17,6 +17,7 @@ from dryad.foundation.database.models import Base
 from dryad.foundation.ids import RunId, TenantId
 from dryad.foundation.journal import Lease
 from dryad.foundation.provision import provision
+from dryad.operations.backups.making import Purpose
 from dryad.orchestration.review.questions import Question
 from dryad.orchestration.tasks import Request, Task
 from dryad.platform.rounds import BEGINS_WITHIN, STOPS_WITHIN, Rounds
@@ -232,3 +233,60 @@ def test_chroma_without_vectors_is_said_to_be_of_no_use(
         found = house.services.health.report().details["chromadb"]
     assert found.status == "degraded"
     assert "DRYAD_EMBEDDER" in found.reason
+
+
+def test_a_set_too_old_and_a_drill_that_missed_are_told(
+    tmp_path: Path, prefect_server: PrefectServer
+):
+    """By health, and as an alarm in the log, before anybody needs what is not there."""
+    with (
+        prefect_server.client() as prefect,
+        closing(
+            House(
+                tmp_path / "home",
+                prefect_server,
+                prefect,
+                DRYAD_PREFECT_API_URL=prefect_server.url,  # another's: it keeps itself
+            )
+        ) as house,
+    ):
+
+        def told() -> str:
+            house.rounds.safeguard()
+            found = house.services.health.report()
+            reason = found.details["backups"].reason
+            assert (found.details["backups"].status == "healthy") == (reason == "")
+            return reason
+
+        def drilled(*missed: str) -> None:
+            house.services.audit.append(
+                TENANT, "recovery_drilled", actor="t", subject="s", data={"missed": list(missed)}
+            )
+
+        assert told() == ""  # a day to make the first one
+        house.later = timedelta(hours=25)
+        assert "there is no good backup set" in told()
+        assert house.services.health.report().status != "healthy"
+        made = house.services.backups.create(Purpose()).manifest.id
+        assert told() == ""
+        house.later = timedelta(hours=48)
+        assert told() == ""
+        house.later = timedelta(hours=50)
+        assert "RPO: the newest good backup set is 25 h old" in told()
+        house.services.backups.create(Purpose())
+        assert told() == ""
+        for file in (tmp_path / "backups").glob("*/dryad.*"):
+            if made not in str(file):
+                file.write_bytes(b"rot")
+        house.services.backups.verify(house.services.backups.find("newest"))
+        assert "RPO: the newest good" in told(), "a bad set counts for nothing"
+        house.services.backups.create(Purpose())
+        drilled("RTO: it took 5:00:00, allowed are 4:00:00")
+        assert "RTO: it took 5:00:00" in told()
+        drilled()
+        assert told() == ""
+        house.later = timedelta(days=40)
+        house.services.backups.create(Purpose())
+        assert "no recovery was drilled for" in told()
+        alarms = (tmp_path / "logs" / "gremlins_errors.log").read_text()
+        assert alarms.count("recovery_objectives_missed") == 5
