@@ -28,6 +28,8 @@ CREATE TABLE flow_run (id VARCHAR(36), state_id VARCHAR(36), state_type TEXT, st
 CREATE TABLE flow_run_state (id VARCHAR(36), flow_run_id VARCHAR(36), type TEXT, name TEXT,
     timestamp TIMESTAMP, message TEXT);
 CREATE TABLE deployment_schedule (id VARCHAR(36), active BOOLEAN);
+CREATE TABLE automation (id VARCHAR(36), enabled BOOLEAN);
+INSERT INTO automation VALUES ('m', true);
 INSERT INTO deployment_schedule VALUES ('s', true);
 INSERT INTO flow_run (id, state_type, auto_scheduled, idempotency_key) VALUES
     ('a', 'COMPLETED', false, 'k1'), ('b', 'PAUSED', false, 'k2'), ('c', 'SCHEDULED', true, 'k3')

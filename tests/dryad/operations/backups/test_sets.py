@@ -33,7 +33,9 @@ def test_a_set_holds_both_databases_the_files_and_the_settings(house: House, tmp
     dryad, prefect, files, _ = made.manifest.parts
     assert dryad.counts["audit"] == dryad.counts["tenants"] == 1
     assert dryad.positions["audit"]["default"][0] == 1
-    assert prefect.counts == {"deployment_schedule": 1, "flow_run": 3, "flow_run_state": 0}
+    assert prefect.counts == {
+        "automation": 1, "deployment_schedule": 1, "flow_run": 3, "flow_run_state": 0
+    }  # fmt: skip
     assert files.counts["files"] == 2
     assert [(one.id, one.state) for one in backups.listed()] == [(made.manifest.id, "unverified")]
 

@@ -106,6 +106,7 @@ def test_a_restored_installation_is_what_it_was_and_stands_still(house: House, t
     assert not rows(
         str(house.stores.prefect_database), "SELECT 1 FROM deployment_schedule WHERE active"
     )
+    assert not rows(str(house.stores.prefect_database), "SELECT 1 FROM automation WHERE enabled")
     database = Database(house.stores.database)
     found = audit(house, database)
     assert found.verify("default").intact
