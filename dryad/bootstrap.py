@@ -43,6 +43,7 @@ from dryad.orchestration.hybrid import HybridOrchestrator
 from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
+from dryad.orchestration.review.consents import Consents
 from dryad.orchestration.review.lifting import Lifting
 from dryad.orchestration.review.plans import EditedPlans
 from dryad.orchestration.review.quality import Reviews
@@ -226,6 +227,14 @@ class Services(MemoryServices):
         """Who may lift a stop."""
         return Lifting(
             self.database, self.stops, self.reviewers, secret=self.secrets.review_secret,
+            epoch=self.installation.epoch(), clock=self.clock,
+        )  # fmt: skip
+
+    @cached_property
+    def consents(self) -> Consents:
+        """Who may let a set replace everything."""
+        return Consents(
+            self.database, self.reviewers, secret=self.secrets.review_secret,
             epoch=self.installation.epoch(), clock=self.clock,
         )  # fmt: skip
 

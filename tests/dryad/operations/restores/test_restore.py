@@ -233,6 +233,21 @@ def test_what_was_prepared_and_not_asked_for_goes(sqlite_house: House, tmp_path:
     assert asked.journal.last() == "prepared"
 
 
+def test_a_database_that_a_killed_restore_was_having_made_goes(house: House, tmp_path: Path):
+    """The server may finish making it after the next one has looked."""
+    if house.stores.is_sqlite("dryad"):
+        pytest.skip("there it is a file")
+    backups = kept_and_gone_on(house, tmp_path)
+    prepared = Restore.new(backups, anchor(house))
+    prepared.prepare(backups.find("newest"))
+    request(backups, prepared.id)
+    cluster = house.stores.cluster(house.stores.database)
+    cluster.create(f"{cluster.database}_restore_20250101_000000_abcd")
+    recover(backups, anchor(house))
+    (left,) = cluster.leftovers("restore")
+    assert left.endswith(prepared.id.replace("-", "_")), "what waits for the switch stays"
+
+
 def test_a_request_that_nobody_here_signed_is_refused(sqlite_house: House, tmp_path: Path):
     backups = sqlite_house.backups(tmp_path / "kept")
     assert requested(backups) is None
