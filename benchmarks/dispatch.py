@@ -185,6 +185,17 @@ def measure(database: str | None, directory: Path, rounds: int, burst: int) -> l
     return everyone
 
 
+@contextmanager
+def database_url(kind: str, directory: Path) -> Generator[str | None]:
+    """Yield where Prefect is to keep its rows: None for its own SQLite."""
+    if kind == "sqlite":
+        yield None
+        return
+    (directory / "postgres").mkdir()
+    with postgres(directory / "postgres") as url:
+        yield url.replace("+psycopg", "+asyncpg") + "/postgres"
+
+
 def report(everyone: list[Contender]) -> None:
     names = ["create → Running, s", "resume → Running, s", *everyone[0].burst]
     table: dict[str, list[float]] = {
@@ -212,11 +223,7 @@ def main() -> None:
     given = parser.parse_args()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        database = None
-        if given.database == "postgres":
-            (directory / "postgres").mkdir()
-            url = stack.enter_context(postgres(directory / "postgres"))
-            database = url.replace("+psycopg", "+asyncpg") + "/postgres"
+        database = stack.enter_context(database_url(given.database, directory))
         load = os.getloadavg()[0]
         report(measure(database, directory, given.rounds, given.burst))
         print(f"Prefect's database: {given.database}; load of the machine before: {load:.1f}")

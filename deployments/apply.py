@@ -32,9 +32,12 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 from blocks import model_keys
+from deployments import automations
 from deployments.worker import DryadWorker
 from dryad.foundation.canonical import digest
+from dryad.foundation.environment import load
 from dryad.foundation.errors import Conflict, DryadError, InvalidRequest
+from dryad.foundation.settings import Settings
 from dryad.runs.client import POOL
 
 Outcome = Literal["registered", "unchanged"]
@@ -235,10 +238,13 @@ def _create(
     )
 
 
-def apply(file: Path, *, reset_schedules: bool = False) -> Iterator[tuple[str, Outcome]]:
+def apply(
+    file: Path, settings: Settings, *, reset_schedules: bool = False
+) -> Iterator[tuple[str, Outcome]]:
     """Register every deployment of `file`; yield the full name of each with what was done.
 
-    The blocks that runs look at are made first, where they are not there.
+    The blocks that runs look at are made first, where they are not there; last comes who is told
+    that a run waits.
     Safe to run twice at once: a conflict with another run is looked at again.
     """
     specs = read(file)
@@ -248,6 +254,8 @@ def apply(file: Path, *, reset_schedules: bool = False) -> Iterator[tuple[str, O
         model_keys.ensure(client)
         for spec in specs:
             yield spec.full_name, _patiently(client, spec, reset_schedules)
+        ui_url = settings.prefect_url.removesuffix("/api")
+        automations.keep(client, settings.review_webhook, ui_url=ui_url)
 
 
 def _patiently(client: SyncPrefectClient, spec: Spec, reset_schedules: bool) -> Outcome:
@@ -268,7 +276,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--reset-schedules", action="store_true", help="wake what was paused")
     options = parser.parse_args(arguments)
     try:
-        for name, outcome in apply(options.file, reset_schedules=options.reset_schedules):
+        settings = load()[0]
+        for name, outcome in apply(options.file, settings, reset_schedules=options.reset_schedules):
             sys.stdout.write(f"{outcome} {name}\n")
     except DryadError as error:
         sys.stderr.write(f"{error}\n{error.next_step}\n")

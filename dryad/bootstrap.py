@@ -22,6 +22,7 @@ from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
 from dryad.execution.sandbox.namespaces import NamespaceSandbox
 from dryad.execution.sandbox.pool import Pool
 from dryad.execution.sandbox.port import Limits, Sandbox, SandboxRequest, SandboxResult
+from dryad.execution.telling import Teller
 from dryad.execution.toolbox import Toolbox
 from dryad.execution.volumes import Volumes
 from dryad.foundation import logs
@@ -93,6 +94,14 @@ class Services(MemoryServices):
     def models(self) -> Models:
         """The language models agents think with."""
         return adapters.models(self.settings, self._model_keys)
+
+    @cached_property
+    def teller(self) -> Teller | None:
+        """What describes notes better than rules, where a model was asked for and may answer."""
+        if not self.settings.describe_notes or self.models.degraded:
+            return None
+        most = self.settings.max_note_tokens
+        return Teller(self.models.model_for, self.budgets, self.stops, most_tokens=most)
 
     @cached_property
     def sandbox(self) -> Sandbox:

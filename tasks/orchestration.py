@@ -200,7 +200,7 @@ def fail(task: Task, fault: str, refused: bool) -> Task:
     dryad = services()
     if (found := dryad.tasks.find(task.id)).ended:
         return found
-    dryad.cases.cancel(task.id, reason=fault)
+    dryad.cases.upkeep.cancel(task.id, reason=fault)
     dryad.forces.fail(task.id)
     ended = dryad.tasks.finish(task.id, "refused" if refused else "failed", reason=fault)
     agent = sole_agent(dryad.decisions.of_task(task.tenant, task.id))
@@ -232,5 +232,5 @@ def supersede(task_id: str) -> Task:
     dryad, run = services(), carried_run().id
     found = dryad.tasks.find(TaskId(task_id)) if task_id else dryad.tasks.of_run(run)
     assert found is not None
-    dryad.cases.cancel(found.id, reason="the flow changed while the question waited")
+    dryad.cases.upkeep.cancel(found.id, reason="the flow changed while the question waited")
     return dryad.tasks.renew(found.id)

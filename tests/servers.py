@@ -209,8 +209,15 @@ class Killable:
         self._process.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
 
 
+OUR_SERVER, STOCK_SERVER = ("deployments.server",), ("prefect", "server", "start")
+
+
 def killable_prefect(
-    directory: Path, *, database: str | None = None
+    directory: Path,
+    *,
+    database: str | None = None,
+    program: tuple[str, ...] = OUR_SERVER,
+    **settings: str,
 ) -> tuple[PrefectServer, Killable]:
     """Return a Prefect server of its own in `directory`, and its process, not started yet."""
     port = free_port()
@@ -219,19 +226,22 @@ def killable_prefect(
         "PREFECT_SERVER_API_AUTH_STRING": server.auth,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_ENABLED": "false",
+        **settings,
     }
     if database is not None:
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
-    command = [sys.executable, "-P", "-m", "deployments.server", "--host", "127.0.0.1"]
+    command = [sys.executable, "-P", "-m", *program, "--host", "127.0.0.1"]
     return server, Killable(
         "Prefect", [*command, "--port", str(port)], port, directory, environment
     )
 
 
 @contextmanager
-def prefect(directory: Path, *, database: str | None = None) -> Generator[PrefectServer]:
+def prefect(
+    directory: Path, *, database: str | None = None, **settings: str
+) -> Generator[PrefectServer]:
     """Run a Prefect server of its own in `directory`; on SQLite unless a database is named."""
-    server, process = killable_prefect(directory, database=database)
+    server, process = killable_prefect(directory, database=database, **settings)
     try:
         process.start()
         wait_for("Prefect", lambda: answers(f"{server.url}/ready"), seconds=120)

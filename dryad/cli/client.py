@@ -51,11 +51,13 @@ class Api:
         """Remove what is at `path`."""
         self._call("DELETE", path, query)
 
-    def lines(self, path: str, **query: Any) -> Generator[str]:
-        """Yield the lines of a stream as they come."""
+    def lines(self, path: str, *, last_id: str = "", **query: Any) -> Generator[str]:
+        """Yield the lines of a stream as they come, from after the event `last_id` on."""
+        asked = self._query(query)
+        since = {"Last-Event-ID": last_id} if last_id else {}
         with (
             self._errors(),
-            self._http.stream("GET", path, params=self._query(query), timeout=None) as answer,
+            self._http.stream("GET", path, params=asked, headers=since, timeout=None) as answer,
         ):
             if answer.is_error:
                 answer.read()

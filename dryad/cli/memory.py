@@ -78,12 +78,18 @@ def search(
     *,
     limit: Annotated[int, typer.Option(min=1, max=100)] = 5,
     category: Annotated[str, typer.Option()] = "",
+    since: Annotated[str, typer.Option(help="Kept at this time or later, in ISO 8601.")] = "",
+    until: Annotated[str, typer.Option(help="Kept before this time.")] = "",
+    details: Annotated[
+        str, typer.Option(help="JSON: names and values that details must have.")
+    ] = "",
     tenant: Tenant = "",
     as_json: Json = False,
 ) -> None:
     """Find passages that answer the query, best first."""
+    filters = {"category": category, "since": since, "until": until, "details": details}
     with api(tenant) as client:
-        answer = client.get("api/v1/memory/search", q=query, limit=limit, category=category)
+        answer = client.get("api/v1/memory/search", q=query, limit=limit, **filters)
     if as_json:
         print_json(answer["items"])
         return
@@ -111,14 +117,17 @@ def list_documents(
 
 @app.command()
 def show(document: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
-    """Show one document."""
+    """Show one document, and how it stands to others."""
+    path = f"api/v1/memory/documents/{document}"
     with api(tenant) as client:
-        found = client.get(f"api/v1/memory/documents/{document}")
+        found = {**client.get(path), "relations": client.items(f"{path}/relations")}
     if as_json:
         print_json(found)
         return
-    passages = found.pop("passages")
+    passages, relations = found.pop("passages"), found.pop("relations")
     print_fields(found, as_json=False)
+    for one in relations:
+        print_text(f"{one['source']} {one['kind']} {one['target']} ({one['confidence']:.2f})")
     for _, _, text in passages:
         print_text(f"\n{text}")
 

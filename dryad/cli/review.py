@@ -1,6 +1,7 @@
 """`dryad inbox` and `dryad answer`: what people are asked, and their answers."""
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,13 +21,14 @@ from dryad.cli.output import (
 )
 from dryad.cli.signing import Approver, Code, signed
 from dryad.cli.tasks import json_object, read_object
-from dryad.foundation.errors import InvalidRequest
+from dryad.foundation.errors import InvalidRequest, Unavailable
 
 app = group("Questions to people.")
 inbox = group("List the questions that wait for a person.", ListGroup)
 app.add_typer(inbox, name="inbox")
 
 _COLUMNS = ("id", "tenant", "kind", "tier", "due", "title", "task")
+_AGAIN_SECONDS = 2.0
 Everywhere = Annotated[bool, typer.Option("--everywhere", help="Of every tenant.")]
 
 
@@ -149,15 +151,25 @@ def answer(
 
 
 def _watch(client: Api, *, everywhere: bool, as_json: bool) -> None:
-    """Print each event as it comes, until interrupted; a stream that ends is opened anew."""
+    """Print each event as it comes, until interrupted; a stream that breaks is opened anew."""
     known: set[int] = set()
+    last = ""
     while True:
         name = ""
-        for line in client.lines("api/v1/consultations/events", everywhere=everywhere):
-            if line.startswith("event: "):
-                name = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                _tell(name, json.loads(line.removeprefix("data: ")), known, as_json=as_json)
+        path = "api/v1/consultations/events"
+        try:
+            for line in client.lines(path, last_id=last, everywhere=everywhere):
+                if line.startswith("id: "):
+                    last = line.removeprefix("id: ")
+                elif line.startswith("event: "):
+                    name = line.removeprefix("event: ")
+                elif line.startswith("data: "):
+                    _tell(name, json.loads(line.removeprefix("data: ")), known, as_json=as_json)
+        except Unavailable as lost:
+            if not last:
+                raise
+            say(f"{lost.message}; trying again")
+            time.sleep(_AGAIN_SECONDS)
 
 
 def _tell(name: str, data: Any, known: set[int], *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from dryad.execution.memories import (
     Passage,
     Provenance,
     RecentMemory,
+    Shelved,
     SourceType,
 )
 from dryad.execution.memory_policy import NO_RULES, MemoryPolicy, Right
@@ -125,9 +126,9 @@ class Coordinator:
             Refused: it is somebody else's memory.
         """
         self._permit(asker, "write")
-        stored = Stored()
         if kind in _RECENT and not key:
             raise InvalidRequest(f"{kind} memory needs a key")
+        stored = Stored()
         if kind in _LASTING:  # first: when the rest fails, a retry finds it and keeps it once
             text = _text(value)
             document = Document(
@@ -141,13 +142,7 @@ class Coordinator:
                 details={**(details or {}), "value": value},
                 compared=compared,
             )
-            shelved = self._long_term.shelve(asker.tenant, document)
-            stored = Stored(
-                id=shelved.id,
-                duplicate_of=shelved.duplicate_of,
-                near=shelved.near,
-                likeness=shelved.likeness,
-            )
+            stored = _stored(self._long_term.shelve(asker.tenant, document))
         if kind in _RECENT and key:
             expires = self._recent.remember(
                 asker.tenant, asker.owned_by, key, value, ttl=ttl, provenance=provenance
@@ -267,6 +262,15 @@ class Coordinator:
             f"agent {asker.agent!r} may not {what} {whose}",
             "An administrator adds a rule with `dryad memory policy FILE`.",
         )
+
+
+def _stored(shelved: Shelved) -> Stored:
+    return Stored(
+        id=shelved.id,
+        duplicate_of=shelved.duplicate_of,
+        near=shelved.near,
+        likeness=shelved.likeness,
+    )
 
 
 def _category(kind: MemoryKind) -> str | None:

@@ -3,15 +3,18 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
+from typing import Any
 
 from dryad.execution.annotations import Annotations, annotate
 from dryad.execution.coordinator import Asker, Coordinator, MemoryKind, Stored
 from dryad.execution.memories import Provenance, SourceType
 from dryad.execution.plain_text import as_text
+from dryad.execution.telling import NOTHING as NOBODY
+from dryad.execution.telling import Teller
 from dryad.foundation.errors import InvalidRequest, Refused
 
 MAX_NOTE_BYTES = 1_000_000
@@ -31,7 +34,7 @@ _WORD = re.compile(r"[^\W\d_]{4,}")  # short words say little
 
 @dataclass(frozen=True)
 class Note:
-    """What the Scribe made of a text: everything is taken from it, nothing is made up."""
+    """What the Scribe made of a text: without a model, everything is taken from it."""
 
     text: str
     title: str
@@ -43,6 +46,22 @@ class Note:
     provenance: Provenance
     about: Annotations = NOTHING
     """Found where the note is kept for long."""
+    by: str = ""
+    """The model whose words title, summary, points, names and topics are; '': rules took them."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What is kept beside the text, as JSON."""
+        return {
+            "summary": self.summary,
+            "key_points": list(self.key_points),
+            "sha256": self.sha256,
+            "language": self.about.language,
+            "entities": list(self.about.entities),
+            "topics": list(self.about.topics),
+            "confidence": self.about.confidence,
+            "described_by": self.by,
+        }
 
 
 @dataclass(frozen=True)
@@ -69,8 +88,15 @@ class Noted:
 class Scribe:
     """Writes notes into memory."""
 
-    def __init__(self, coordinator: Coordinator) -> None:
+    def __init__(self, coordinator: Coordinator, *, teller: Teller | None = None) -> None:
+        """Prepare.
+
+        Args:
+            coordinator: Keeps the notes.
+            teller: Describes what is kept for long better than rules do; None: rules alone.
+        """
         self._coordinator = coordinator
+        self._teller = teller
 
     def note(
         self,
@@ -85,6 +111,7 @@ class Scribe:
         kind: MemoryKind | None = None,
         priority: int = 5,
         ttl: timedelta | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> tuple[Note, Stored]:
         """Make a note of `content` and keep it.
 
@@ -101,6 +128,7 @@ class Scribe:
                 memory; for the rest long-term memory.
             priority: 1-10.
             ttl: Life in short-term memory; default the installation's.
+            details: More to keep beside it, as JSON.
 
         Returns:
             The note, and where it went; `duplicate_of` names an earlier note of the same words.
@@ -117,7 +145,7 @@ class Scribe:
         )
         where = kind or _kind(source_type, priority)
         if where != "short_term":
-            note = replace(note, about=annotate(note.text))
+            note = self._described(asker, note, titled=bool(title.strip()))
         stored = self._coordinator.store(
             asker,
             where,
@@ -128,19 +156,26 @@ class Scribe:
             provenance=note.provenance,
             source_type=source_type,
             ttl=ttl,
-            details={
-                "summary": note.summary,
-                "key_points": list(note.key_points),
-                "sha256": note.sha256,
-                "priority": priority,
-                "language": note.about.language,
-                "entities": list(note.about.entities),
-                "topics": list(note.about.topics),
-                "confidence": note.about.confidence,
-            },
+            details={**(details or {}), **note.details, "priority": priority},
             compared=True,
         )
         return note, stored
+
+    def _described(self, asker: Asker, note: Note, *, titled: bool) -> Note:
+        """Say what a note is about: by rules, and where a model answers, in its words."""
+        note = replace(note, about=annotate(note.text))
+        told = self._teller.tell(asker.tenant, asker.agent, note.text) if self._teller else NOBODY
+        if not told.by:
+            return note
+        about = replace(note.about, entities=told.entities, topics=told.topics)
+        return replace(
+            note,
+            title=note.title if titled else _shortened(told.title, TITLE_CHARACTERS),
+            summary=_shortened(told.summary, SUMMARY_CHARACTERS),
+            key_points=told.key_points[:KEY_POINTS],
+            about=about,
+            by=told.by,
+        )
 
     def note_all(self, asker: Asker, jots: Sequence[Jot]) -> list[Noted]:
         """Note many texts; one that is no note costs no other.

@@ -160,6 +160,10 @@ class Settings(BaseModel):
     critic: bool = setting(
         True, "Whether a language model reads, and may object to, what a task force found"
     )
+    describe_notes: bool = setting(
+        False, "Whether a language model describes notes that are kept for long; their tenant pays"
+    )
+    max_note_tokens: int = setting(8_000, "Tokens a model may use to describe one note", ge=100)
 
     max_body_bytes: int = setting(8_000_000, "Largest request body the API reads", ge=1_000)
 
@@ -183,6 +187,9 @@ class Settings(BaseModel):
     )
     approval_valid: Duration = setting(
         timedelta(hours=24), "An approval not used for so long is asked for again", gt=timedelta(0)
+    )
+    review_webhook: OptionalSecret = setting(
+        None, "Address that is told (POST, JSON) when a task waits for a person; default nobody"
     )
     code_failures_free: int = setting(3, "Wrong codes of a reviewer in a row that are free", ge=1)
     code_wait: Duration = setting(

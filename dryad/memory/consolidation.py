@@ -5,8 +5,9 @@ from datetime import timedelta
 from typing import Literal
 
 from dryad.execution.annotations import annotate
-from dryad.execution.coordinator import Asker, Coordinator
+from dryad.execution.coordinator import Asker
 from dryad.execution.memories import Remembered
+from dryad.execution.scribe import Scribe
 from dryad.foundation.canonical import canonical_json
 from dryad.foundation.errors import DryadError
 from dryad.foundation.ids import TenantId
@@ -31,9 +32,9 @@ class Consolidated:
 class Consolidation:
     """Judges what is about to expire."""
 
-    def __init__(self, archivist: Archivist, coordinator: Coordinator) -> None:
+    def __init__(self, archivist: Archivist, scribe: Scribe) -> None:
         self._archivist = archivist
-        self._coordinator = coordinator
+        self._scribe = scribe
 
     def consolidate(
         self, tenant: TenantId, *, within: timedelta, limit: int = 1_000
@@ -55,15 +56,13 @@ class Consolidation:
         if reason := _worthless(text):
             return Consolidated(agent, value.key, "left", reason)
         try:
-            stored = self._coordinator.store(
+            _, stored = self._scribe.note(
                 Asker(tenant, agent),
-                "episodic",
                 text,
                 title=value.key,
                 provenance=value.provenance,
-                source_type="observation",
+                kind="episodic",
                 details={"remembered_as": value.key},
-                compared=True,
             )
         except DryadError as error:  # of this value alone; the next may be kept
             return Consolidated(agent, value.key, "left", error.message)

@@ -1,6 +1,8 @@
 """Long-term memory: shelve documents, find their passages again, cite them."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -17,9 +19,10 @@ from dryad.foundation.database import Database
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow
 from dryad.foundation.errors import InvalidRequest, NotFound, Refused
 from dryad.foundation.ids import TenantId
+from dryad.memory.among import Among
 from dryad.memory.citing import cited, kept_of
 from dryad.memory.documents import Prepared, prepare
-from dryad.memory.mirroring.index import Among, IndexCopy
+from dryad.memory.mirroring.index import IndexCopy
 from dryad.memory.near import nearest
 from dryad.memory.shelf import Ranked, Shelves
 from dryad.memory.shelving import (
@@ -200,6 +203,9 @@ class Librarian:
         *,
         category: str | None = None,
         agents: Collection[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> list[Passage]:
         """Return the passages that answer `query` best, by its words and, with a model, by meaning.
 
@@ -209,14 +215,19 @@ class Librarian:
             limit: Most passages returned, 1-100.
             category: Only documents of this category.
             agents: Only documents of these owners; None: of everybody in the tenant.
+            since: Only documents kept at this time or later.
+            until: Only documents kept before this time.
+            details: Only documents whose details have these names with these values.
 
         Returns:
             Passages with a score > 0. Without a model `parts` is `bm25`; with one the score is in
             [0, 1], and `parts` are `words` and `meaning`.
 
         Raises:
-            InvalidRequest: the query is too long, or the limit out of bounds.
+            InvalidRequest: the query is too long, the limit out of bounds, or a filter malformed.
         """
+        owners = None if agents is None else frozenset(agents)
+        among = Among(category, owners, since, until, details or {})
         if len(query) > MAX_QUERY_CHARACTERS:
             raise InvalidRequest(f"a query has at most {MAX_QUERY_CHARACTERS:,} characters")
         if not 1 <= limit <= MAX_RESULTS:
@@ -229,7 +240,7 @@ class Librarian:
                 terms(query),
                 direction,
                 limit=limit,
-                among=Among(category, None if agents is None else frozenset(agents)),
+                among=among,
             )
             return cited(session, tenant, ranked)
 
@@ -244,13 +255,14 @@ class Librarian:
         among: Among,
     ) -> list[Ranked]:
         """Rank with the mirror's candidates where it has them all, else with the ledger's own."""
-        if self._copy and direction is not None:
+        numbers = among.numbers(session, tenant)  # what the mirror does not know is not asked there
+        if self._copy and direction is not None and numbers is None:
             shelf = self._words.current(tenant, session)
             cosines = self._copy.cosines(session, tenant, shelf, words, direction, among=among)
             if cosines is not None:
                 return shelf.rank(words, limit=limit, cosines=cosines, **among.filters)
         shelf = self._shelves.current(tenant, session)
-        return shelf.rank(words, limit=limit, direction=direction, **among.filters)
+        return shelf.rank(words, limit=limit, direction=direction, numbers=numbers, **among.filters)
 
     def read(self, tenant: TenantId, document: str) -> Kept:
         """Return one document with its passages.

@@ -1,10 +1,12 @@
 """How documents of long-term memory stand to each other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, cast
 
 from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
 
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
@@ -74,3 +76,32 @@ class Relations:
                 Relation(row.source, row.target, cast("RelationKind", row.kind), row.confidence)
                 for row in rows
             ]
+
+
+def relate_all(
+    session: Session,
+    tenant: str,
+    to: Mapping[str, tuple[str, float]],
+    *,
+    kind: RelationKind,
+    now: datetime,
+) -> None:
+    """Keep, within a transaction, how new documents stand to others; one that is gone is left out.
+
+    Args:
+        session: The transaction, which holds the tenant's shelf.
+        tenant: Whose documents they are.
+        to: The other document and the confidence, by the id of the new one.
+        kind: How they stand.
+        now: When.
+    """
+    others = {other for other, _ in to.values()}
+    there = {*session.scalars(select(DocumentRow.id).where(DocumentRow.id.in_(others)))}
+    rows = [
+        RelationRow(
+            source=source, target=other, kind=kind, tenant=tenant, confidence=sure, created=now
+        )
+        for source, (other, sure) in to.items()
+        if other in there
+    ]
+    session.add_all(rows)

@@ -7,9 +7,10 @@ the tenant's own passages alone.
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,16 @@ from dryad.memory.words import entries_of
 
 K1, B = 1.2, 0.75
 """BM25: how fast repeated words stop counting, and how much long passages are held back."""
+
+FOLLOWING = 0.9
+"""A document's second passage counts this much of its score, its third this much of that, so that
+one document leaves room for others that are nearly as good.
+
+Chosen on Cranfield and checked on XQuAD; see docs/decisions/0004-rank-in-memory.md.
+"""
+
+_LOOKED_AT = 5
+"""Passages looked at for each that is returned, as what follows in its document steps back."""
 
 _MERGE = 4  # a run is merged with the one before it unless that is this many times as long
 
@@ -55,6 +66,8 @@ class Shelf:
     numbers: npt.NDArray[np.int64]
     """Passage number of each row, ascending."""
     lengths: npt.NDArray[np.float32]
+    documents: npt.NDArray[np.uint32]
+    """CRC-32 of the id of each row's document."""
     category: npt.NDArray[np.int32]
     agent: npt.NDArray[np.int32]
     names: tuple[str, ...]
@@ -67,8 +80,8 @@ class Shelf:
     @property
     def size_bytes(self) -> int:
         """Memory held, in bytes."""
-        arrays = (self.numbers, self.lengths, self.category, self.agent, *self.runs, *self.vectors)
-        return sum(array.nbytes for array in arrays)
+        columns = (self.numbers, self.lengths, self.documents, self.category, self.agent)
+        return sum(array.nbytes for array in (*columns, *self.runs, *self.vectors))
 
     def rank(
         self,
@@ -79,8 +92,11 @@ class Shelf:
         cosines: Mapping[int, float] | None = None,
         category: str | None = None,
         agents: Collection[str] | None = None,
+        numbers: Collection[int] | None = None,
     ) -> list[Ranked]:
         """Return the best passages, best first, ties by number.
+
+        What follows the best passage of its document counts less; see `FOLLOWING`.
 
         Args:
             terms: Words by number; a repeated word counts as often as it is repeated.
@@ -90,6 +106,7 @@ class Shelf:
                 elsewhere; in place of `direction`.
             category: Only passages of this category.
             agents: Only passages of these owners.
+            numbers: Only these passages.
 
         Source:
             Robertson & Zaragoza, 2009; the idf is Lucene's, which is never negative.
@@ -99,6 +116,8 @@ class Shelf:
             allowed &= self.category == self._code(category)
         if agents is not None:
             allowed &= np.isin(self.agent, [self._code(agent) for agent in agents])
+        if numbers is not None:
+            allowed &= np.isin(self.numbers, [*numbers])
         rows = np.flatnonzero(allowed)
         by_word = self._scores(terms)[rows]
         cosine = self._cosines(direction, cosines)
@@ -107,13 +126,16 @@ class Shelf:
         else:
             scores, word, meaning = fuse(by_word, cosine[rows].astype(np.float64))
             parts = {"words": word, "meaning": meaning}
+        best = _top(scores, _LOOKED_AT * limit)
+        weights = _weights(self.documents[rows[best]].tolist())
+        order = np.argsort(-scores[best] * weights, kind="stable")[:limit]
         return [
             Ranked(
                 int(self.numbers[rows[place]]),
-                float(scores[place]),
-                {name: float(part[place]) for name, part in parts.items()},
+                float(scores[place] * weight),
+                {name: float(part[place] * weight) for name, part in parts.items()},
             )
-            for place in _top(scores, limit)
+            for place, weight in zip(best[order], weights[order], strict=True)
         ]
 
     def _cosines(
@@ -154,6 +176,7 @@ EMPTY = Shelf(
     removals=0,
     numbers=np.empty(0, np.int64),
     lengths=np.empty(0, np.float32),
+    documents=np.empty(0, np.uint32),
     category=np.empty(0, np.int32),
     agent=np.empty(0, np.int32),
     names=(),
@@ -218,6 +241,7 @@ def _with_added(
             _PASSAGES.number,
             _PASSAGES.length,
             _PASSAGES.bag,
+            _PASSAGES.document,
             _DOCUMENTS.category,
             _DOCUMENTS.agent,
             _vector_by(embedder),
@@ -232,7 +256,7 @@ def _with_added(
     )
     if not columns:
         return replace(shelf, written=written)
-    numbers, lengths, bags, categories, agents, vectors = columns
+    numbers, lengths, bags, documents, categories, agents, vectors = columns
     codes = {name: code for code, name in enumerate(shelf.names)}
     for name in (*categories, *agents):
         codes.setdefault(name, len(codes))
@@ -242,6 +266,7 @@ def _with_added(
         written=max(written, numbers[-1]),
         numbers=np.append(shelf.numbers, np.array(numbers, np.int64)),
         lengths=np.append(shelf.lengths, np.array(lengths, np.float32)),
+        documents=np.append(shelf.documents, np.array([*map(_code, documents)], np.uint32)),
         category=np.append(shelf.category, np.array([codes[n] for n in categories], np.int32)),
         agent=np.append(shelf.agent, np.array([codes[n] for n in agents], np.int32)),
         names=tuple(codes),
@@ -289,6 +314,7 @@ def _without_removed(shelf: Shelf, tenant: TenantId, session: Session, removals:
         removals=removals,
         numbers=shelf.numbers[kept],
         lengths=shelf.lengths[kept],
+        documents=shelf.documents[kept],
         category=shelf.category[kept],
         agent=shelf.agent[kept],
         runs=tuple(runs),
@@ -339,6 +365,20 @@ def _postings(run: Keys, term: int) -> Keys:
     low = np.searchsorted(run, np.uint64(term << 32))
     high = np.searchsorted(run, np.uint64((term << 32) | 0xFFFFFFFF), side="right")
     return run[low:high]
+
+
+def _code(document: str) -> int:
+    return crc32(document.encode())
+
+
+def _weights(documents: Iterable[int]) -> npt.NDArray[np.float64]:
+    """Return how much each passage counts, given the documents of those from the best on."""
+    before: Counter[int] = Counter()
+    weights: list[float] = []
+    for document in documents:
+        weights.append(FOLLOWING ** before[document])
+        before[document] += 1
+    return np.array(weights)
 
 
 def _top(scores: npt.NDArray[np.float64], limit: int) -> npt.NDArray[np.intp]:

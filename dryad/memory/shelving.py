@@ -14,6 +14,7 @@ from dryad.foundation.errors import NotFound
 from dryad.foundation.ids import TenantId, new_id
 from dryad.memory.documents import Prepared
 from dryad.memory.near import keep
+from dryad.memory.relations import relate_all
 
 # Whole tables, not mapped classes: one statement for each batch, and a tenth of the time.
 _DOCUMENTS = cast("Table", DocumentRow.__table__)
@@ -140,6 +141,9 @@ def _insert(
     session.execute(_PASSAGES.insert(), passages)
     compared = [(identity, i.document) for identity, i in fresh.items() if i.document.compared]
     keep(session, shelf.tenant, compared)
+    repeated = {identity: item.near for identity, item in fresh.items() if item.near}
+    if repeated:
+        relate_all(session, shelf.tenant, repeated, kind="related", now=now)
 
 
 def living_hashes(session: Session, tenant: TenantId, items: Iterable[Prepared]) -> set[str]:

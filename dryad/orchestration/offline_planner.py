@@ -27,7 +27,8 @@ _ITEM = re.compile(
     re.MULTILINE,
 )
 _CUT = re.compile(
-    r";|[.?!](?=\s)|\n+|:(?=\s)|,?\s+(?:and\s+)?(?:then|afterwards)\s+|,?\s+and\s+(?:also\s+)?|,\s+"
+    r";|[.?!](?=\s)|\n+|:(?=\s)|,?\s+(?:and\s+)?(?:then|afterwards)\s+|,?\s+and\s+(?:also\s+)?|"
+    r",?\s+(?:plus|as well as)\s+|,\s+"
 )
 _ADVERB = re.compile(
     r"\W*(?:separately|independently|meanwhile|also|then|finally|next)\W*", re.IGNORECASE
@@ -36,7 +37,8 @@ _CONDITION = re.compile(r"\W*(?:if|unless|once|in case|as soon as)\b", re.IGNORE
 _ASIDE = re.compile(rf"{wording.QUOTED.pattern}|\([^()]*\)")
 _NAMES = re.compile(
     r"\b(?:of|for|from|with)\s+(?:each of\s+)?((?:the\s+)?[A-Z][\w' -]{0,40}?(?:,\s+(?:the\s+)?"
-    r"[A-Z][\w' -]{0,40}?)+,?\s+and\s+(?:the\s+)?[A-Z][\w'-]*)"
+    r"[A-Z][\w' -]{0,40}?)+,?\s+and\s+(?:the\s+)?[A-Z][\w'-]*)|"
+    r"\b(the\s[\w' -]{1,40}(?:,\s+the\s[\w' -]{1,40})+,?\s+and\s+the\s[\w' -]{1,40}?)(?=[,.;]|$)"
 )
 
 
@@ -117,8 +119,10 @@ def _waits_for(
         return ends
     if piece.waits or wording.ORDERS.match(piece.text) or wording.REFERS.search(said):
         return (steps[-1].id,)
-    if piece.free:
+    if piece.free or wording.APART.match(said):
         return ()
+    if capability == "write" or (not piece.begins and wording.ANSWERS.match(said)):
+        return (steps[-1].id,)
     found = _continues(piece, steps, pieces)
     return (found,) if found else ends if capability == OPERATE else ()
 
@@ -164,7 +168,7 @@ def _sentences(text: str) -> list[_Piece]:
         return found
     apart = [piece for piece in found if not wording.JOINS.search(piece.first_sentence)]
     if len(apart) > 1:
-        return found
+        return [replace(piece, free=piece in apart) for piece in found]
     return [part for piece in found for part in (_parts(piece) if piece in apart else [piece])]
 
 
@@ -207,7 +211,7 @@ def _by_name(piece: _Piece) -> list[_Piece]:
     found = _NAMES.search(piece.first_sentence)
     if found is None:
         return []
-    names = re.split(r",?\s+and\s+|,\s+", found[1])
+    names = re.split(r",?\s+and\s+|,\s+", found[1] or found[2])
     return [
         _Piece(f"{piece.text.strip()}\nYour part: {name}", own=piece.own, free=True)
         for name in names

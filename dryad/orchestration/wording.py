@@ -14,8 +14,10 @@ QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|„[^“]*“|«[^»]*»|`[^`]*`|
 _POLITE = (
     r"please|kindly|pls|bitte|merci de|por favor|hey|"
     r"(?:can|could|would|will) you(?: please)?|go ahead and|make sure(?: to| you)?|be so kind and|"
-    r"(?:i|we)(?:'d| would)? (?:want|need|like|have)(?: you)? to|you (?:must|should|have to)|"
-    r"(?:somebody|someone)(?: else)? (?:should|must|needs to|has to)|let'?s|"
+    r"(?:i|we)(?:'d| would)? (?:want|need|like|have)(?: you| someone| somebody)? to|"
+    r"you (?:must|should|have to)|"
+    r"(?:somebody|someone|one person|another)(?: else)? (?:should|must|could|needs to|has to)|"
+    r"let'?s|"
     r"and|or|then|also|finally|next|lastly|afterwards|after that|separately|independently|"
     r"meanwhile|in parallel|at the same time|in addition|additionally|on top of that|unrelated|"
     r"with (?:that|those|this|these|it|them)(?: \w+)?|"
@@ -26,11 +28,15 @@ BEGIN = (
     r"(?:if|unless|once|when|whenever|in case|as soon as|before|after|should) [^,;]{0,300},)"
     r"[\s,]+)*+"  # possessive: no backtracking through words that are said a thousand times
 )
-_LINK = r"\b(?:and|then)\s+(?:also\s+|please\s+)?"
-"""A second command of the same clause follows one of these words."""
+_LINK = (
+    r"(?:(?:^|[.!?;:,])\s+|\b(?:and|then|or)\s+|"
+    r"\b(?:when|once|after|as soon as) (?:[\w'’]+ ){1,4}?(?:done|finished|ready|complete\w*),?\s+)"
+    rf"(?:(?:{_POLITE})[\s,]+)*+"
+)
+"""A further command of the same text follows one of these."""
 
 MESSAGE = (
-    r"(?:(?:notify|send|e-?mail|tell|inform|alert|message|announce|publish|page|text|forward|post|"
+    r"(?:(?:notify|send|e-?mail|mail|tell|inform|alert|message|announce|publish|page|text|forward|post|"
     r"ping|nudge|chase|remind|invite|contact|phone|brief|escalate|tweet|cc|dm|"
     r"loop in|reach out|follow up with|get (?:back )?in touch|reply to|respond to|write to|"
     r"(?:give|drop|shoot) (?:\w+ ){1,4}?(?:a |an )?(?:heads-?up|notice|ring|line|e-?mail|message)|"
@@ -48,12 +54,14 @@ _SYSTEM = (
 _NEAR_SYSTEM = rf"\b(?=[^.;\n]{{0,80}}?\b{_SYSTEM}\b)(?![^.;\n]*\b(?:in memory|draft|copy)\b)"
 OPERATION = (
     r"(?:(?:delete|erase|purge|wipe|destroy|truncate|overwrite|get rid of|throw (?:\w+ )?away|"
-    r"free up|drop (?:the |all )?tables?|deploy|release (?!notes?)|roll(?:ing)? ?(?:back|out)|"
+    r"free up|drop (?:(?:the |all )?tables?|everything)|set (?:the )?(?:\w+ ){1,2}to|"
+    r"deploy|release (?!notes?)|"
+    r"roll(?:ing)? ?(?:\w+ ){0,3}?(?:back|out)|"
     r"restart|reboot|shut ?down|take down|drain|fail ?over|scale (?:up|down|out)|"
     r"bring (?:\w+ ){0,4}?(?:back )?(?:up|down|online)|stop (?:the|all)|"
     r"(?:switch|turn) (?:\w+ ){0,6}?(?:off|on)|toggle|install|uninstall|upgrade|migrate|patch|"
     r"rotate|go live|ship (?!log)|pay|wire|transfer|refund|charge|invoice|credit|reimburse|buy|"
-    r"purchase|sell|place (?:\w+ ){0,3}?order|order (?:an?|some|\w+ of)|"
+    r"purchase|sell|place (?:\w+ ){0,3}?order|order (?:an?|some|\d+|\w+ of|more)|"
     r"give (?:[\w.'-]+ ){1,5}?(?:credit|refund|discount|access|rights|raise)|"
     r"book|reserve|rent|hire|fire|cancel|terminate|renew|grant|revoke|suspend|disable|enable|lock|"
     r"unlock|unblock|whitelist|sign|submit|enrol+|register|subscribe|unsubscribe|"
@@ -74,18 +82,21 @@ _FOREIGN_MESSAGE = (
     r"env(?:iar|ía|íe)(?:les?)?|mand(?:ar|a|e)(?:les?)?|avis(?:ar|a|e)(?:les?)?|"
     r"notif(?:icar|ica|ique)|inform(?:ar|a|e)(?:les?)? a|contact(?:ar|a|e)|"
     r"respond(?:er|e|a)(?:les?)?|"
-    r"escrib(?:ir|e|a)(?:les?)? a|llam(?:ar|a|e)(?:les?)? a)\b"
+    r"(?:mánd|envía|díga?|avís|pás)\w*(?:selo|sela|les|le)|escrib(?:ir|e|a)(?:les?)? a|"
+    r"llam(?:ar|a|e)(?:les?)? a)\b"
 )
 _FOREIGN_OPERATION = (
-    r"(?:lösch(?:e|en)|entfern(?:e|en)|starte(?:n)?\b.{1,80}\bneu|neu(?:zu)?starten|"
+    r"(?:leg(?:e|en)?\b.{1,80}?\ban\b|gib\b.{1,60}?rechte|(?<!zum )(?<!beim )(?<!vom )(?<!das )"
+    r"lösch(?:e|en)|doi(?:t|vent) être \w+|"
+    r"entfern(?:e|en)|starte(?:n)?\b.{1,80}\bneu|neu(?:zu)?starten|"
     r"(?:schalt|fahr)(?:e|en)?\b.{1,60}\b(?:ab|aus|ein|hoch|herunter)|überweis(?:e|en)|"
     r"bezahl(?:e|en)|kündig(?:e|en)|stornier(?:e|en)|bestell(?:e|en)|buch(?:e|en)|"
     r"deaktivier(?:e|en)|aktivier(?:e|en)|sperr(?:e|en)|entzieh(?:e|en)|installier(?:e|en)|"
     r"supprim(?:er|e|ez)|effac(?:er|e|ez)|redémarr(?:er|e|ez)|résili(?:er|e|ez)|annul(?:er|e|ez)|"
-    r"payez|vir(?:er|ez)|command(?:er|ez)|réserv(?:er|e|ez)|désactiv(?:er|e|ez)|"
+    r"payez|vir(?:er|ez)|command(?:er|ez)|réserve(?:z)?|désactiv(?:er|e|ez)|"
     r"activ(?:er|ez)|bloqu(?:er|e|ez)|révoqu(?:er|e|ez)|déploy(?:er|ez)|"
     r"borr(?:ar|a|e)|elimin(?:ar|a|e)|reinici(?:ar|a|e)|cancel(?:ar|a|e)|pag(?:ar|a|ue)|"
-    r"transf(?:erir|iere|iera)|compr(?:ar|a|e)|reserv(?:ar|a|e)|desactiv(?:ar|a|e)|"
+    r"transf(?:erir|iere|iera)|compr(?:ar|a)|reserv(?:ar|a)|desactiv(?:ar|a|e)|"
     r"bloque(?:ar|a|e)|revo(?:car|ca|que)|despleg(?:ar|ue)|despliega)\b"
 )
 _DONE = (
@@ -94,10 +105,19 @@ _DONE = (
     r"released|cancell?ed|paid|refunded|transferred|wired|ordered|booked|reset|upgraded|installed|"
     r"migrated|blocked|unblocked|locked|suspended|closed|approved|signed)"
 )
+_CHANGED = (
+    r"(?:changed|updated|modified|adjusted|raised|lowered|added|created|opened|moved|replaced|"
+    r"renamed|merged|extended|shortened)"
+)
 _TOLD = r"(?:sent(?! to me)|notified|informed|told|contacted|published|posted|announced|e?mailed)"
-_PASSIVE = r"\b(?:should|must|needs? to|ha(?:s|ve) to|ought to|can|could|may)\b[^.;,\n]{0,80}?\bbe "
+_PASSIVE = (
+    r"(?:\b(?:should|must|needs? to|ha(?:s|ve) to|ought to)\b|(?:^|[.!?]\s+)(?:can|could|may)\b)"
+    r"[^.;,\n]{0,80}?\bbe "
+)
 _OUTSIDE = (
-    r"\b(?:off|from|on|via)\s+(?:the\s+)?(?:[\w.-]+\s+)?(?:web|internet|(?:web ?)?site|intranet)\b|"
+    r"\b(?:off|from|on|via)\s+(?:the\s+)?(?:[\w.-]+\s+)?"
+    r"(?:web|internet|(?:web ?)?site|intranet|api)\b|"
+    r"\b(?:use|call|query|hit|fetch|pull|ask)\b[^.;\n]{0,60}\bapi\b|"
     r"\b(?:online|google) (?:for|search)\b|\bsearch (?:the web|online|google)\b"
 )
 _NEGATED = re.compile(
@@ -124,9 +144,10 @@ _PIECE_OF_WORK = (
     r"(?:(?:the|an?|one|my|our|ein\w*|die|das|un|une|una|el|la|le|les)\s+)?(?:[\w'’-]+\s+){0,3}?"
     r"(?:summar(?:y|ies)|overview|analysis|recap|comparison|calculation|statistics|stats|figures|"
     r"estimate|draft|report|list|table|guide|breakdown|history|review|forecast|themes|trends|"
+    r"section|plan|memo|introduction|chapter|page|note|document|checklist|faq|proposal|letter|"
     r"zusammenfassung|gegenüberstellung|auswertung|übersicht|berechnung|analyse|entwurf|"
     r"synthèse|calcul|résumé|aperçu|comparatif|análisis|resumen|borrador|cálculo|comparación)"
-    r"\s+(?:of|on|for|per|by|from|over|der|des|von|aus|zu|de|du|d['’]|para|sobre|what|how)\b"
+    r"\s+(?:of|on|for|per|by|from|over|der|des|von|aus|zu|de|du|d['’]|para|sobre|what|how|drawn|following|based)\b"
 )
 JUDGEABLE = re.compile(
     rf"{BEGIN}(?:{MESSAGE}|{OPERATION}|{_COMPUTING}|{_LOOKING}|{_PIECE_OF_WORK})", re.IGNORECASE
@@ -144,7 +165,9 @@ _MESSAGES = re.compile(
 MESSAGE_BEGINS = re.compile(MESSAGE, re.IGNORECASE)
 _BEGINS_TO_SAY = re.compile(rf"{BEGIN}{MESSAGE}", re.IGNORECASE)
 _OPERATES = re.compile(
-    rf"{_COMMANDED}{OPERATION}|\b{_FOREIGN_OPERATION}|{_PASSIVE}{_DONE}\b|{_OUTSIDE}", re.IGNORECASE
+    rf"{_COMMANDED}{OPERATION}|\b{_FOREIGN_OPERATION}|{_PASSIVE}{_DONE}\b|"
+    rf"\b{_SYSTEM}\b[^.;\n]{{0,60}}?\bbe {_CHANGED}\b|{_OUTSIDE}",
+    re.IGNORECASE,
 )
 _WRITES = re.compile(
     r"\b(?:save|write|store|export)\b.{0,80}?(?:\bfile\b|\.\w{2,5}\b|\bdisk\b|\bworkspace\b)",
@@ -220,7 +243,11 @@ INDEPENDENT = re.compile(
     r"(?:not|n't) (?:depend on|wait for) each other|on top of that|"
     r"(?:two|three|four|five|six|several) (?:separate|different|independent|unrelated|things|"
     r"alternative)|one for\b.{1,60}\bone for|"
-    r"unabhängig\w*|gleichzeitig|parallel|"
+    r"(?:none|neither) of (?:these|those|them|the \w+) (?:depends?|needs?|waits?)|"
+    r"on (?:its|their) own|one person\b.{1,200}\banother|each has its own|einerseits|"
+    r"different (?:teams?|sources?|handbooks?|files?|causes?|topics?)|"
+    r"(?:page|sentences?|paragraphs?|sections?) each|each in|"
+    r"unabhängig\w*|gleichzeitig|parallel|en paralelo|"
     r"en même temps|d['’]un côté|indépendant\w*|no dependen|independientes|distintos)\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -228,11 +255,12 @@ INDEPENDENT = re.compile(
 
 SEPARATES = re.compile(
     r"\s*(?:;|,)\s*(?:and\s+|und\s+|et\s+|y\s+)?(?:(?:separately|unrelated|in parallel|"
-    r"at the same time|independent of it|independently|meanwhile|someone else|somebody else|"
-    r"a (?:second|third)|de l['’]autre)\b,?\s*)?|"
-    r"\s+(?:as well as|plus)\s+|\.\s+(?:also,? unrelated,?|also,?|on top of that,?(?: i want)?|"
+    r"at the same time|independent(?:ly)? of (?:it|that)|independently|meanwhile|someone else|"
+    r"somebody else|a (?:second|third)|de l['’]autre)\b,?\s*)?|"
+    r"\s+(?:as well as|plus|\+)\s+|\.\s+(?:also,? unrelated,?|also,?|on top of that,?(?: i want)?|"
     r"in addition,?|separately,?)\s+|"
-    r"\s+(?:and|und|et|y)\s+(?:(?:separately|in parallel|at the same time|independently)\s+)?",
+    r"\s+(?:and|und|et|y)\s+(?:(?:separately|in parallel|at the same time|"
+    r"independently of that|independently)\s+)?",
     re.IGNORECASE,
 )
 """Where a text that says so falls into parts."""
@@ -243,6 +271,19 @@ OPENS = re.compile(
     re.IGNORECASE,
 )
 """Work whose outcome the rest of its sentence is about, unless that says otherwise."""
+
+ANSWERS = re.compile(
+    r"^\W*(?:and\s+)?(?:(?:tell|give|show) me|(?:show|list|report|name|say) (?:what|which|how|the)|"
+    r"(?:finish|end|conclude) with)\b",
+    re.IGNORECASE,
+)
+"""How what came before is to be told."""
+
+APART = re.compile(
+    r"^\W*(?:and\s+)?(?:meanwhile|in parallel|separately|independently|unrelated|on top of that)\b",
+    re.IGNORECASE,
+)
+"""Work that says it waits for nothing."""
 
 ORDERS = re.compile(
     r"^\W*(?:and\s+)?(?:then|afterwards|after (?:that|this|which)|next|finally|lastly|once|if|"

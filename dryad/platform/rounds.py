@@ -79,8 +79,8 @@ class Rounds:
 
         Questions about an ended task are closed, and a cancelled one has no run that goes on.
         """
-        for task in self.services.cases.forsaken():
-            self.services.cases.cancel(task, reason="its task has ended")
+        for task in self.services.cases.upkeep.forsaken():
+            self.services.cases.upkeep.cancel(task, reason="its task has ended")
         live = self.runs.live()
         now = self.services.clock()
         for task in self.services.tasks.ended_of(live):
@@ -105,7 +105,7 @@ class Rounds:
 
     def expire(self) -> None:
         """Close the questions nobody answered in time."""
-        for case in self.services.cases.expire():
+        for case in self.services.cases.upkeep.expire():
             log.info("question_expired", case=case.id, task=case.task)
 
     def remind(self) -> None:
@@ -128,7 +128,7 @@ class Rounds:
 
     def wake(self) -> None:
         """Let runs go on whose question is closed but whose form is still open."""
-        for case in self.services.cases.awaiting_wake():
+        for case in self.services.cases.upkeep.awaiting_wake():
             try:
                 wake(self.services, self.runs, case)
             except Unavailable as reason:  # its form is not stored yet; the next round tries again
@@ -300,7 +300,7 @@ def clear_away(services: Services, task: Task, reason: str) -> None:
     """
     if task.run is not None:
         services.journal.revoke(task.run)
-    services.cases.cancel(task.id, reason=reason)
+    services.cases.upkeep.cancel(task.id, reason=reason)
     services.forces.fail(task.id)
 
 
@@ -315,10 +315,10 @@ def wake(services: Services, runs: Runs, case: Case) -> None:
     try:
         state = runs.state(case.run)
     except NotFound:
-        services.cases.woken(case.id)
+        services.cases.upkeep.woken(case.id)
         return
     if state.ended:
-        services.cases.woken(case.id)
+        services.cases.upkeep.woken(case.id)
     elif state.pause_key and state.pause_key.startswith(f"q{case.id}-"):
         runs.resume(
             case.run,

@@ -5,6 +5,7 @@ from functools import cached_property
 from dryad import adapters
 from dryad.execution.coordinator import Coordinator
 from dryad.execution.scribe import Scribe
+from dryad.execution.telling import Teller
 from dryad.memory.archivist import Archivist
 from dryad.memory.consolidation import Consolidation
 from dryad.memory.dialogues import Dialogues
@@ -88,12 +89,17 @@ class MemoryServices(Foundation):
     @cached_property
     def scribe(self) -> Scribe:
         """Writes notes."""
-        return Scribe(self.coordinator)
+        return Scribe(self.coordinator, teller=self.teller)
+
+    @cached_property
+    def teller(self) -> Teller | None:
+        """What describes notes better than rules; None where there is no model."""
+        return None
 
     @cached_property
     def consolidation(self) -> Consolidation:
         """Keeps what is worth it before it expires."""
-        return Consolidation(self.archivist, self.coordinator)
+        return Consolidation(self.archivist, self.scribe)
 
     @cached_property
     def dialogues(self) -> Dialogues:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +16,7 @@ from dryad.bootstrap import Services
 from dryad.foundation.database import migrate
 from dryad.foundation.environment import load
 from dryad.foundation.provision import provision
+from dryad.foundation.settings import Settings
 from dryad.foundation.tenants import DEFAULT
 from dryad.runs import Runs
 from tests.servers import PrefectServer, stop, wait_for
@@ -24,9 +25,9 @@ FILES = [Path(__file__).with_name(name) for name in ("prefect.yaml", "warm.yaml"
 MEMORY_BYTES = 1_000_000_000
 
 
-def register(server: PrefectServer) -> None:
-    """Deploy the example flows."""
-    for file in FILES:
+def register(server: PrefectServer, *more: Path) -> None:
+    """Deploy the example flows, and those of more files."""
+    for file in (*FILES, *more):
         subprocess.run(
             [sys.executable, "-P", "-m", "deployments.apply", str(file)],
             env=server.environment,
@@ -59,11 +60,9 @@ def api(prefect_server: PrefectServer) -> Generator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home of an installation whose flows can work."""
-    home = tmp_path_factory.mktemp("home")
-    settings, _ = load({"DRYAD_HOME": str(home)})
+@contextmanager
+def installed(settings: Settings) -> Generator[Services]:
+    """An installation whose flows can work, made where the settings say, from within."""
     with (
         closing(Runs(settings.prefect_url)) as runs,
         closing(Services(settings, answers=runs, component="test")) as services,
@@ -71,7 +70,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         migrate.upgrade(services.database)
         provision(services.database, services.secrets)
         services.provide_tenant(DEFAULT)
-    return home
+        yield services
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of an installation whose flows can work."""
+    home = tmp_path_factory.mktemp("home")
+    settings, _ = load({"DRYAD_HOME": str(home)})
+    with installed(settings):
+        return home
 
 
 def start_worker(

@@ -11,6 +11,7 @@ import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from deployments import apply as registration
+from dryad.foundation.environment import load
 from dryad.foundation.errors import Conflict, InvalidRequest
 from tests.servers import PrefectServer
 
@@ -36,7 +37,8 @@ def command(*arguments: str) -> list[str]:
 @pytest.fixture
 def apply(prefect_server: PrefectServer, prefect: httpx.Client) -> Generator[Apply]:
     def run(file: Path = FILE, *, reset_schedules: bool = False) -> list[str]:
-        found = registration.apply(file, reset_schedules=reset_schedules)
+        settings, _ = load({}, directory=file.parent)
+        found = registration.apply(file, settings, reset_schedules=reset_schedules)
         return sorted(f"{outcome} {name}" for name, outcome in found)
 
     with temporary_settings(

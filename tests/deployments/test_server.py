@@ -1,6 +1,7 @@
 """The Prefect server's pages reach nobody else, and its SQLite lets everybody write in turn."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from deployments.server import WaitingSqlite, guarded, policy
+from tests.servers import PrefectServer
 
 
 async def test_every_response_carries_the_policy():
@@ -76,3 +78,24 @@ async def test_transactions_that_begin_at_once_all_write(tmp_path: Path):
 async def test_prefect_itself_still_needs_this(tmp_path: Path):
     with pytest.raises(OperationalError, match="locked"):
         await count_up(AioSqliteConfiguration(connection_url=url(tmp_path)))
+
+
+def test_a_server_answers_everybody_who_writes_at_once(prefect_server: PrefectServer):
+    """Prefect's own answers some of them 503, and others after a minute."""
+    with prefect_server.client() as api:
+        flow = api.post("/flows/", json={"name": "nothing"}).raise_for_status().json()["id"]
+
+    def carry(number: int) -> list[int]:
+        auth = tuple(prefect_server.auth.split(":"))
+        with httpx.Client(base_url=prefect_server.url, auth=auth, timeout=120) as client:
+            body = {"flow_id": flow, "name": f"{number}", "state": {"type": "SCHEDULED"}}
+            answers = [client.post("/flow_runs/", json=body)]
+            for kind in ("PENDING", "RUNNING", "COMPLETED"):
+                path = f"/flow_runs/{answers[0].json()['id']}/set_state"
+                body = {"state": {"type": kind}, "force": True}
+                answers.append(client.post(path, json=body))
+        return [answer.status_code for answer in answers]
+
+    with ThreadPoolExecutor(8) as clients:
+        found = list(clients.map(carry, range(40)))
+    assert {status for statuses in found for status in statuses} == {201}

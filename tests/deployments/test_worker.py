@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from uuid import uuid4
@@ -85,3 +86,31 @@ def test_a_worker_asked_twice_leaves_at_once_with_its_runs(
     worker.send_signal(signal.SIGTERM)
     worker.wait(timeout=15)
     wait_for("the end of the run's process", lambda: not alive(pid), seconds=5)
+
+
+THREAD_IN_THE_POOL = """
+import sys, threading, time
+if "deployments.pool" in sys.orig_argv:
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no pool")
+def test_a_pool_that_may_not_fork_is_told_of_and_runs_start_cold(
+    runs: Runs, prefect_server: PrefectServer, registered: None, tmp_path: Path
+) -> None:
+    (early := tmp_path / "early").mkdir()
+    (early / "sitecustomize.py").write_text(THREAD_IN_THE_POOL)
+    process = start_worker(prefect_server, tmp_path, PYTHONPATH=str(early))
+    log = tmp_path / "worker.log"
+    try:
+        refused = "The pool ended (1): runs start cold"
+        wait_for("the refusal", lambda: refused in log.read_text(), seconds=120)
+        assert "an import started a thread" in log.read_text()
+        note = tmp_path / "note"
+        run = runs.start("write-note/on-demand", {"path": str(note)}, name="n", key=uuid4().hex)
+        wait_for("the run", lambda: runs.state(run).ended, seconds=120)
+        assert runs.state(run).type == "COMPLETED", runs.state(run)
+        assert note.read_text().startswith("done")
+    finally:
+        stop(process)

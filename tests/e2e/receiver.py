@@ -2,8 +2,9 @@
 
 import json
 import threading
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,6 +16,8 @@ class Receiver:
 
     url: str = ""
     letters: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    slow: float = 0
+    """Seconds after which a letter that has arrived is confirmed."""
 
     def messages(self, task: str) -> list[str]:
         """The texts that arrived on behalf of one task."""
@@ -30,8 +33,10 @@ def receiving() -> Generator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.letters.append((self.headers["Idempotency-Key"], json.loads(body)))
-            self.send_response(200)
-            self.end_headers()
+            time.sleep(receiver.slow)
+            with suppress(ConnectionError):  # who sent it died meanwhile
+                self.send_response(200)
+                self.end_headers()
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""

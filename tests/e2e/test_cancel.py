@@ -6,6 +6,7 @@ In each place three things are looked at: the task's row, the processes, and wha
 import os
 import signal
 from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.e2e.road import (
     run_state,
     submit,
 )
+from tests.e2e.ui import Ui
 from tests.servers import wait_for
 
 GONE_SECONDS = 10
@@ -138,6 +140,36 @@ def test_a_working_task_is_stopped_with_its_sandbox(
     wait_for("the program's end", lambda: not asleep(sleeper), seconds=GONE_SECONDS)
     ends_cancelled(restless, task)
     assert restless.task(task)["result"] is None
+
+
+@pytest.fixture(scope="module")
+def ui(restless: Installation, browser: Any) -> Generator[Ui]:
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    ui = Ui(restless, context.new_page())
+    ui.sign_in(restless.secrets["prefect_auth"])
+    yield ui
+    context.close()
+
+
+def test_a_working_task_is_stopped_with_its_sandbox_from_the_ui(
+    restless: Installation, sleeper: str, ui: Ui
+):
+    task = submit(restless, SLEEP, agent=SLEEPER)
+    wait_for("the program", lambda: len(asleep(sleeper)) == 1)
+    ui.cancel(run_of(restless, task), "Running")
+    wait_for("the program's end", lambda: not asleep(sleeper), seconds=GONE_SECONDS)
+    ui.see_state("Cancelled")
+    ends_cancelled(restless, task)
+
+
+def test_a_question_is_closed_from_the_ui(restless: Installation, receiver: Receiver, ui: Ui):
+    task = submit(restless, LETTER)
+    case = question(restless, task)
+    ui.cancel(run_of(restless, task), "Suspended")
+    ui.see_state("Cancelled")
+    ends_cancelled(restless, task)
+    assert reply(restless, case["id"], "approve").status_code == 409
+    assert receiver.messages(task) == []
 
 
 def test_an_answer_given_while_the_worker_is_dead_is_carried_out_once(

@@ -53,19 +53,30 @@ class Ui:
         return self._open_dialog()
 
     def _open_dialog(self) -> Any:
-        from playwright.sync_api import TimeoutError as TooSlow
-
         self.see_state("Suspended")  # before that the menu has no *Resume*
-        resume = self.page.get_by_role("menuitem", name="Resume")
-        for _ in range(_TRIES):  # the last menu of a page half built is another one
-            self.page.locator("button[aria-haspopup=menu]").last.click()
-            with suppress(TooSlow):
-                resume.click(timeout=3_000)
-                break
-            self.page.keyboard.press("Escape")
+        self._choose("Resume")
         dialog = self.page.get_by_role("dialog")
         dialog.get_by_text("Why you are asked").wait_for()
         return dialog
+
+    def cancel(self, run: str, state: str) -> None:
+        """Cancel a run by the menu of its page, which shows that it stands so."""
+        self.page.goto(f"{self.url}/v2/runs/flow-run/{run}")
+        self.see_state(state)
+        self._choose("Cancel")
+        self.page.get_by_role("button", name="Cancel Flow Run").click()
+
+    def _choose(self, name: str) -> None:
+        """Choose from the menu of the run that is open."""
+        from playwright.sync_api import TimeoutError as TooSlow
+
+        item = self.page.get_by_role("menuitem", name=name)
+        for _ in range(_TRIES):  # the last menu of a page half built is another one
+            self.page.locator("button[aria-haspopup=menu]").last.click()
+            with suppress(TooSlow):
+                item.click(timeout=3_000)
+                break
+            self.page.keyboard.press("Escape")
 
     def answer(self, dialog: Any, decision: str, reason: str, name: str) -> None:
         """Fill in the form of a question, where nobody is enrolled, and send it."""

@@ -3,25 +3,34 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Path, Query
+from fastapi import APIRouter, BackgroundTasks, Header, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from pydantic import ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from dryad.api.auth import Access, Reviewer, TaskReader
 from dryad.api.shapes import ClaimIn, Incoming, JsonObject, Limit, Outgoing, Page, Prose, claim_of
 from dryad.foundation.errors import DryadError
+from dryad.foundation.ids import TenantId
 from dryad.orchestration.review.reviewers import Proof
 from dryad.orchestration.review.verdicts import Word
 
 router = APIRouter(prefix="/consultations", tags=["consultations"])
 
-_POLL, _SIGN_OF_LIFE = 1.0, 15.0
+_POLL, _SIGN_OF_LIFE = 1.0, 5.0
+_FOLLOWED = 1000
+"""Questions told of at once, the oldest; more follow as these are closed."""
+
+_LEEWAY = timedelta(seconds=10)
+"""A question may be written a moment after its time: what is so new is told twice, not missed."""
 
 CaseId = Annotated[int, Path(ge=1, lt=2**63, description="Number of the question")]
+LastEvent = Annotated[
+    AwareDatetime | None, Header(description="The id of the last event that arrived")
+]
 Everywhere = Annotated[bool, Query(description="Of every tenant; needs an operator key")]
 
 
@@ -125,16 +134,19 @@ async def events(
     seconds: Annotated[int, Query(ge=1, le=86_400, description="Ends after so long")] = 3600,
     *,
     everywhere: Everywhere = False,
+    last_event_id: LastEvent = None,
 ) -> StreamingResponse:
     """Follow the inbox as server-sent events.
 
     `opened` carries a question, those already open first; `closed` carries the number of one that
-    no longer waits.
+    no longer waits. Who was cut off and sends the last id hears what came and went meanwhile, the
+    last moments of before perhaps again. A comment is a sign of life.
     """
     if everywhere:
         access.caller.require("operator")
     return StreamingResponse(
-        _follow(access, seconds, everywhere=everywhere), media_type="text/event-stream"
+        _follow(access, seconds, last_event_id, everywhere=everywhere),
+        media_type="text/event-stream",
     )
 
 
@@ -187,36 +199,58 @@ def codes(case_id: CaseId, body: ClaimIn, access: Reviewer) -> CodesOut:
 
 
 def _open(access: Access, limit: int, *, everywhere: bool) -> list[CaseOut]:
-    if everywhere:
-        access.caller.require("operator")
-    tenant = None if everywhere else access.tenant
-    found = access.edge.services.cases.open(tenant, limit=limit)
+    found = access.edge.services.cases.open(_of(access, everywhere=everywhere), limit=limit)
     return [CaseOut.model_validate(case) for case in found]
 
 
-async def _follow(access: Access, seconds: int, *, everywhere: bool) -> AsyncGenerator[str]:
-    known: set[int] = set()
+def _of(access: Access, *, everywhere: bool) -> TenantId | None:
+    if everywhere:
+        access.caller.require("operator")
+    return None if everywhere else access.tenant
+
+
+async def _follow(
+    access: Access, seconds: int, since: datetime | None, *, everywhere: bool
+) -> AsyncGenerator[str]:
+    """Yield what comes and goes; an id stands where everything before its time was told."""
     end, quiet_since = time.monotonic() + seconds, time.monotonic()
+    known: set[int] | None = None if since else set()
     while time.monotonic() < end:
+        looked = access.edge.services.clock()
         try:
-            cases = await run_in_threadpool(_open, access, 1000, everywhere=everywhere)
+            if known is None:
+                known = await run_in_threadpool(_known, access, since, everywhere=everywhere)
+            cases = await run_in_threadpool(_open, access, _FOLLOWED, everywhere=everywhere)
         except DryadError as error:
             yield f": {error.code}\n\n"  # a comment: the reader waits on, as we do
-            cases = None
-        if cases is not None:
-            now = {case.id for case in cases}
-            lines = [
-                _event("opened", case.id, case.model_dump_json())
-                for case in cases
-                if case.id not in known
-            ]
-            lines += [_event("closed", gone, str(gone)) for gone in sorted(known - now)]
+        else:
+            new = [case for case in cases if case.id not in known or _is_new(case, since)]
+            now, since = {case.id for case in cases}, None
+            told = [_event("opened", case.model_dump_json()) for case in new]
+            told += [_event("closed", str(gone)) for gone in sorted(known - now)]
             known = now
-            if lines or time.monotonic() - quiet_since > _SIGN_OF_LIFE:
+            if told or time.monotonic() - quiet_since > _SIGN_OF_LIFE:
                 quiet_since = time.monotonic()
-                yield "".join(lines) or ": still here\n\n"
+                yield _stamped(told, looked) if told else ": still here\n\n"
         await asyncio.sleep(_POLL)
 
 
-def _event(name: str, number: int, data: str) -> str:
-    return f"event: {name}\nid: {number}\ndata: {data}\n\n"
+def _known(access: Access, since: datetime | None, *, everywhere: bool) -> set[int]:
+    """Return what waited when a reader was cut off."""
+    assert since is not None
+    tenant = _of(access, everywhere=everywhere)
+    cases = access.edge.services.cases
+    return cases.open_at(tenant, since, leeway=_LEEWAY, limit=_FOLLOWED)
+
+
+def _is_new(case: CaseOut, since: datetime | None) -> bool:
+    return since is not None and case.created > since - _LEEWAY
+
+
+def _event(name: str, data: str) -> str:
+    return f"event: {name}\ndata: {data}\n"
+
+
+def _stamped(told: list[str], at: datetime) -> str:
+    """Join events; the id stands on the last one, so who is cut off amid them hears all again."""
+    return "\n".join([*told[:-1], f"id: {at.isoformat()}\n{told[-1]}", ""])

@@ -1,7 +1,8 @@
 """Memory: what a tenant's agents can find and cite."""
 
+import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
@@ -10,6 +11,7 @@ from pydantic.config import JsonDict
 from dryad.api.auth import Rememberer
 from dryad.api.shapes import Incoming, JsonObject, Limit, Name, Outgoing, Page, Ref, plain_text
 from dryad.execution.memories import Document, Provenance, SourceType
+from dryad.foundation.errors import InvalidRequest
 
 router = APIRouter(prefix="/memory", tags=["memory"])
 
@@ -18,6 +20,8 @@ _EXAMPLE: JsonDict = {
     "text": "# Retention\n\nRecords are kept for seven years.",
     "origin": "handbook/retention.md",
 }
+
+_DETAILS = "A JSON object: only documents whose details have these names with these values"
 
 Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(plain_text)]
 Category = Annotated[str | None, Query(pattern=r"^[a-z0-9_-]{1,64}$")]
@@ -103,13 +107,25 @@ class DocumentDetail(DocumentOut):
 @router.get("/search")
 def search(
     access: Rememberer,
+    *,
     q: Annotated[str, Query(max_length=10_000, description="Any text; it has no syntax")],
     limit: Annotated[int, Query(ge=1, le=100)] = 5,
     category: Category = None,
+    since: Annotated[datetime | None, Query(description="Kept at this time or later")] = None,
+    until: Annotated[datetime | None, Query(description="Kept before this time")] = None,
+    details: Annotated[str, Query(max_length=2_000, description=_DETAILS)] = "{}",
 ) -> Found:
     """Find passages that answer `q` by their words and, with a model, by meaning; best first."""
     librarian = access.edge.services.librarian
-    found = librarian.search(access.tenant, q, limit, category=category)
+    found = librarian.search(
+        access.tenant,
+        q,
+        limit,
+        category=category,
+        since=since,
+        until=until,
+        details=_object(details),
+    )
     return Found(
         items=[PassageOut.model_validate(passage) for passage in found],
         searched_by=librarian.searches_by,
@@ -160,6 +176,16 @@ def show(document_id: Ref, access: Rememberer) -> DocumentDetail:
 def forget(document_id: Ref, access: Rememberer) -> None:
     """Remove a document and its passages for good."""
     access.edge.services.librarian.forget(access.tenant, document_id)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InvalidRequest(f"details is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InvalidRequest("details must be a JSON object")
+    return cast("dict[str, Any]", found)
 
 
 def _document(body: DocumentIn) -> Document:

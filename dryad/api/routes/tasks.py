@@ -240,7 +240,7 @@ def release(task_id: Ref, access: TaskWriter) -> TaskOut:
             f"task {task.id} is {task.status}, not held", "Only what a restore holds is released."
         )
     ended = services.tasks.renew(task.id)
-    services.cases.cancel(task.id, reason=ended.reason)
+    services.cases.upkeep.cancel(task.id, reason=ended.reason)
     return TaskOut.model_validate(ended)
 
 

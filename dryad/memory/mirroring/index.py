@@ -7,10 +7,8 @@ copy can at worst be a candidate too many or one too few.
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
-from typing import TypedDict
 
 import numpy as np
 from sqlalchemy import select, update
@@ -22,6 +20,7 @@ from dryad.foundation.database import Database
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow
 from dryad.foundation.errors import Unavailable
 from dryad.foundation.ids import TenantId
+from dryad.memory.among import Among
 from dryad.memory.index.port import Vector, VectorIndex
 from dryad.memory.mirroring.states import Differences, State, States
 from dryad.memory.shelf import Shelf
@@ -35,26 +34,6 @@ CANDIDATES = 200
 """Passages looked at for their meaning, and as many for their words; at least the limit."""
 
 log = logs.get_logger("librarian")
-
-
-class Filters(TypedDict):
-    """What a shelf is asked with."""
-
-    category: str | None
-    agents: Collection[str] | None
-
-
-@dataclass(frozen=True)
-class Among:
-    """Which passages may be found; None: any."""
-
-    category: str | None = None
-    agents: frozenset[str] | None = None
-
-    @property
-    def filters(self) -> Filters:
-        """The same, by name."""
-        return {"category": self.category, "agents": self.agents}
 
 
 class IndexCopy:

@@ -125,6 +125,14 @@ class Ballot:
             session=session,
         )
 
+    def lapse(self, session: Session, row: CaseRow) -> None:
+        """Close a case that nobody answered in time: silence is a no."""
+        silence = f"nobody answered before {row.due:%Y-%m-%d %H:%M} UTC"
+        at = self._clock().isoformat()
+        self.close(
+            session, row, Verdict("reject", silence, "dryad", "deadline", at), status="expired"
+        )
+
     # -- inside
 
     def _barred(self, row: CaseRow, who: Proven, word: Word) -> str:

@@ -5,22 +5,20 @@ happen. There is one verdict, written by compare-and-set; three ways lead to it:
 Prefect UI, the API (with the command line), and the deadline.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from dryad.foundation.audit import Audit
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.database.locks import lock
-from dryad.foundation.database.models import CaseRow, TaskRow, VoteRow
-from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
-from dryad.foundation.ids import RunId, TaskId, TenantId
+from dryad.foundation.database.models import CaseRow
+from dryad.foundation.errors import Conflict, InvalidRequest, Refused
+from dryad.foundation.ids import RunId, TenantId
 from dryad.foundation.policies import Policies
 from dryad.orchestration.review import verdicts
 from dryad.orchestration.review.approvals import Approvals, question_digest
@@ -28,21 +26,19 @@ from dryad.orchestration.review.ballot import Ballot, Said
 from dryad.orchestration.review.opening import needs, new_case
 from dryad.orchestration.review.plans import EditedPlans, shown_plan
 from dryad.orchestration.review.questions import (
-    OPEN,
     Case,
     Question,
     StoredAnswers,
-    case_of,
     editable,
     form_key,
 )
+from dryad.orchestration.review.reading import CaseReading
 from dryad.orchestration.review.reviewers import Claim, Reviewers
-from dryad.orchestration.review.talk import messages_of
+from dryad.orchestration.review.upkeep import Upkeep
 from dryad.orchestration.review.verdicts import Verdict, Word
-from dryad.orchestration.standing import ENDS
 
 
-class Cases:
+class Cases(CaseReading):
     """Every question of this installation, and the one place that opens and closes them."""
 
     def __init__(
@@ -75,11 +71,10 @@ class Cases:
             valid: How long a yes may wait to be used.
             clock: Tells the time.
         """
-        self._database = database
+        super().__init__(database, reviewers)
         self._audit = audit
         self._answers = answers
         self._policies = policies
-        self._reviewers = reviewers
         self._plans = plans
         self._epoch = epoch
         self._deadline = deadline
@@ -89,6 +84,7 @@ class Cases:
             reviewers, self._approvals, audit, secret=secret, valid=valid, clock=clock
         )
         self.spend = self._approvals.spend
+        self.upkeep = Upkeep(database, self, self._ballot, hear=self._judge_stored, clock=clock)
 
     def settle(self, question: Question, *, deadline: timedelta | None = None) -> Case:
         """Ask, or look whether it was answered. Called by each pass of the waiting run.
@@ -110,33 +106,12 @@ class Cases:
         with self._database.transaction() as session:
             row = session.get_one(CaseRow, case_id, with_for_update=True)
             if row.verdict is None and row.due <= self._clock():
-                self._expire(row, session)
+                self._ballot.lapse(session, row)
             if row.verdict is None:
                 row.round += 1
             elif row.woken is None:
                 row.woken = self._clock()
-            return self._case(session, row)
-
-    def get(self, tenant: TenantId, case_id: int) -> Case:
-        """Return one case.
-
-        Raises:
-            NotFound: the tenant has no such case.
-        """
-        with self._database.reading() as session:
-            return self._case(session, self._visible(session, tenant, case_id))
-
-    def open(self, tenant: TenantId | None, *, limit: int = 100) -> list[Case]:
-        """Return the cases that wait for an answer, oldest first; `None` is for operators only."""
-        query = select(CaseRow).where(CaseRow.status.in_(OPEN))
-        if tenant is not None:
-            query = query.where(CaseRow.tenant == tenant)
-        return self._found(query.order_by(CaseRow.created, CaseRow.id).limit(limit))
-
-    def of_task(self, tenant: TenantId, task: TaskId) -> list[Case]:
-        """Return everything that was asked for one task, oldest first."""
-        query = select(CaseRow).where(CaseRow.tenant == tenant, CaseRow.task == task)
-        return self._found(query.order_by(CaseRow.id))
+            return self._one(session, row)
 
     def answer(
         self,
@@ -177,7 +152,7 @@ class Cases:
         with self._database.transaction() as session:
             row = self._still_open(session, case_id)
             refusal = self._ballot.cast(session, row, Said(verdict, by, now))
-            case = self._case(session, row)
+            case = self._one(session, row)
         if refusal:  # only now: a wrong code was counted, and stays counted
             raise Refused(refusal, f"Question #{case_id} stays open; `dryad inbox show {case_id}`.")
         return case
@@ -210,89 +185,7 @@ class Cases:
             )
         return made
 
-    def expire(self, *, limit: int = 200) -> list[Case]:
-        """Close what is past its deadline as rejected; judge what lies stored first."""
-        with self._database.reading() as session:
-            late = session.scalars(
-                select(CaseRow.id)
-                .where(CaseRow.status.in_(OPEN), CaseRow.due <= self._clock())
-                .order_by(CaseRow.due)
-                .limit(limit)
-            ).all()
-        closed: list[Case] = []
-        for case_id in late:
-            self._judge_stored(case_id)
-            with self._database.transaction() as session:
-                row = session.get_one(CaseRow, case_id, with_for_update=True)
-                if row.verdict is None:
-                    self._expire(row, session)
-                closed.append(self._case(session, row))
-        return closed
-
-    def awaiting_wake(self, *, limit: int = 200) -> list[Case]:
-        """Return closed cases whose run was not yet seen to go on."""
-        return self._found(
-            select(CaseRow)
-            .where(CaseRow.closed.is_not(None), CaseRow.woken.is_(None))
-            .where(CaseRow.status != "cancelled")
-            .order_by(CaseRow.closed)
-            .limit(limit)
-        )
-
-    def woken(self, case_id: int) -> None:
-        """Note that the run has gone on, or will never."""
-        with self._database.transaction() as session:
-            session.execute(
-                update(CaseRow)
-                .where(CaseRow.id == case_id, CaseRow.woken.is_(None))
-                .values(woken=self._clock())
-            )
-
-    def cancel(self, task: TaskId, *, reason: str) -> None:
-        """Close every open or held case of a task that will not go on."""
-        with self._database.transaction() as session:
-            for row in session.scalars(
-                select(CaseRow).where(CaseRow.task == task, CaseRow.status.in_((*OPEN, "held")))
-            ):
-                at = self._clock().isoformat()
-                verdict = Verdict("reject", reason, "dryad", "deadline", at)
-                self._ballot.close(session, row, verdict, status="cancelled")
-
-    def forsaken(self) -> list[TaskId]:
-        """Return ended tasks about which something is still asked: who ended them was killed."""
-        query = (
-            select(CaseRow.task)
-            .join(TaskRow, TaskRow.id == CaseRow.task)
-            .where(CaseRow.status.in_(OPEN), TaskRow.status.in_(ENDS))
-            .distinct()
-        )
-        with self._database.reading() as session:
-            return [TaskId(task) for task in session.scalars(query)]
-
     # -- inside
-
-    def _case(self, session: Session, row: CaseRow) -> Case:
-        return self._read(session, [row])[0]
-
-    def _found(self, query: Select[tuple[CaseRow]]) -> list[Case]:
-        with self._database.reading() as session:
-            return self._read(session, session.scalars(query).all())
-
-    def _read(self, session: Session, rows: Sequence[CaseRow]) -> list[Case]:
-        """Read cases with what was said about them; three queries, however many they are."""
-        spoken = [row.id for row in rows if row.status == "in_progress" or row.verdict]
-        votes: dict[int, list[VoteRow]] = defaultdict(list)
-        wanted = select(VoteRow).where(VoteRow.case.in_(spoken)).order_by(VoteRow.at)
-        for vote in session.scalars(wanted) if spoken else ():
-            votes[vote.case].append(vote)
-        single = self._reviewers.single_user(session)
-        talk = messages_of(session, spoken)
-        return [
-            case_of(
-                row, votes[row.id], [(m.sender, m.text) for m in talk[row.id]], single_user=single
-            )
-            for row in rows
-        ]
 
     def _with_plan(self, row: CaseRow, verdict: Verdict) -> Verdict:
         edits = verdict.edited_arguments
@@ -386,22 +279,3 @@ class Cases:
                 return
             said = Said(verdict, verdicts.claim_of(stored.values), stored.created)
             row.refusal = self._ballot.cast(session, row, said)
-
-    def _expire(self, row: CaseRow, session: Session) -> None:
-        silence = f"nobody answered before {row.due:%Y-%m-%d %H:%M} UTC"
-        at = self._clock().isoformat()
-        verdict = Verdict("reject", silence, "dryad", "deadline", at)
-        self._ballot.close(session, row, verdict, status="expired")
-
-    @staticmethod
-    def _visible(session: Session, tenant: TenantId, case_id: int) -> CaseRow:
-        row = session.get(CaseRow, case_id)
-        if row is None or row.tenant != tenant:
-            raise NotFound(f"no question #{case_id}")
-        return row
-
-    def count_open(self) -> int:
-        """Return how many questions wait, over all tenants."""
-        with self._database.reading() as session:
-            query = select(func.count()).select_from(CaseRow).where(CaseRow.status.in_(OPEN))
-            return session.execute(query).scalar_one()

@@ -1,8 +1,10 @@
 """Questions from the outside: seen by reviewers of the tenant, answered once, followed live."""
 
+import itertools
 import json
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
@@ -119,6 +121,50 @@ def test_the_stream_tells_what_opens_and_what_closes(house: House, acme: httpx.C
     assert [name for name, _ in heard] == ["opened", "opened", "closed"]
     assert [json.loads(data)["id"] for _, data in heard[:2]] == [first.id, second.id]
     assert heard[2][1] == str(first.id)
+
+
+def test_who_was_cut_off_hears_what_came_and_went_meanwhile(house: House, acme: httpx.Client):
+    closed, stays = ask(house, acme), ask(house, acme, ordinal=2)
+    path, last = "/api/v1/consultations/events?seconds=60", ""
+    with acme.stream("GET", path) as stream:
+        for line in stream.iter_lines():
+            last = line.removeprefix("id: ") if line.startswith("id: ") else last
+            if last and not line:
+                break
+    no = {"decision": "reject", "reason": "no"}
+    acme.post(f"/api/v1/consultations/{closed.id}/answer", json=no).raise_for_status()
+    new = ask(house, acme, ordinal=3)
+    with acme.stream("GET", path, headers={"Last-Event-ID": last}) as stream:
+        heard = list(itertools.islice(sent(stream.iter_lines()), 3))
+    # What was quite new when the line broke is told twice, rather than missed.
+    assert [json.loads(data)["id"] for _, data in heard[:2]] == [stays.id, new.id]
+    assert heard[2] == ("closed", str(closed.id))
+    later = (datetime.fromisoformat(last) + timedelta(seconds=60)).isoformat()
+    with acme.stream("GET", path, headers={"Last-Event-ID": later}) as stream:
+        assert next(stream.iter_lines()) == ": still here"
+    with acme.stream("GET", path) as stream:
+        afresh = list(itertools.islice(sent(stream.iter_lines()), 2))
+    assert [json.loads(data)["id"] for _, data in afresh] == [stays.id, new.id]
+    odd = acme.get(path, headers={"Last-Event-ID": "yesterday"})
+    is_problem(odd, 400, "invalid_request")
+
+
+def test_the_stream_of_a_tenant_tells_nothing_of_others_and_shows_that_it_lives(
+    house: House, acme: httpx.Client, globex: httpx.Client, operator: httpx.Client
+):
+    ask(house, acme)
+    path = "/api/v1/consultations/events"
+    with globex.stream("GET", f"{path}?seconds=30") as stream:
+        for line in stream.iter_lines():
+            assert not line or line.startswith(":"), line
+            if line == ": still here":
+                break
+    is_problem(globex.get(path, params={"everywhere": True}), 403, "refused")
+    with house.client(house.key("acme", "tasks:read")) as reader:
+        is_problem(reader.get(path), 403, "refused")
+    with operator.stream("GET", path, params={"everywhere": True}) as stream:
+        _, told = next(sent(stream.iter_lines()))
+    assert json.loads(told)["tenant"] == "acme"
 
 
 def sent(lines: Iterator[str]) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,10 @@
 """Reviewers and their answers at the command line."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -14,7 +18,7 @@ from dryad.orchestration.review.questions import Question
 from dryad.orchestration.review.reviewers import SINGLE_USER_AGAIN
 from tests.dryad.api.conftest import House
 from tests.dryad.api.test_consultations import RUN, NoForm
-from tests.dryad.cli.conftest import Dryad
+from tests.dryad.cli.conftest import Dryad, call
 from tests.dryad.cli.test_cli import data, fails
 
 
@@ -110,3 +114,23 @@ def test_single_user_mode_comes_back_only_by_a_typed_sentence(dryad: Dryad):
     assert "single-user mode" in dryad("reviewers").stderr
     events = [json.loads(line)["event"] for line in dryad("audit", "export").stdout.splitlines()]
     assert events[-1] == "single_user_mode_again"
+
+
+def test_the_inbox_is_watched_until_it_is_interrupted(installation: House, case: int):
+    command = [sys.executable, "-P", "-m", "dryad", "inbox", "--watch"]
+    environ = os.environ | installation.environ
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdout is not None
+        opened = watcher.stdout.readline()
+        assert opened.startswith(f"#{case}  approval  due ")
+        assert opened.endswith("  Send the report\n")
+        call(
+            ("answer", str(case), "--reject", "--reason", "no"),
+            installation.environ,
+            Path.cwd(),
+            "",
+        )
+        assert watcher.stdout.readline() == f"#{case}  closed\n"
+        watcher.send_signal(signal.SIGINT)
+        assert watcher.stdout.read() == ""
+    assert watcher.returncode == 130

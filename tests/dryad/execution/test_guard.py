@@ -158,11 +158,12 @@ async def test_a_model_that_thinks_while_it_is_stopped_is_left_alone_at_once(des
 async def test_a_program_that_runs_while_it_is_stopped_is_killed(desk: Desk):
     desk.workspaces.mkdir(parents=True, exist_ok=True)
     marker = desk.workspaces / "lives"
-    endless = f"import time\nwhile True:\n    open({str(marker)!r}, 'w').close(); time.sleep(0.05)"
+    touch = f"open({str(marker)!r}, 'w').close()"
+    lasting = f"import time\nfor _ in range(400):\n    {touch}; time.sleep(0.05)"
     desk.tools.grant(ACME, "messenger", "run_python")
     desk.policy.approval_tier = "authority"
     watch = Watch({"check run_python": NOW}, after=lambda _: marker.exists())
-    script = scripted([("run_python", {"code": endless})], "Done.")
+    script = scripted([("run_python", {"code": lasting})], "Done.")
     with serve(script) as provider, pytest.raises(Refused, match="now"):
         await go(desk, talking_to(provider.url), guard=watch)
     assert "settle tool 1" in watch.said

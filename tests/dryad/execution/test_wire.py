@@ -18,6 +18,7 @@ from dryad.execution.episodes import Done, Progress
 from dryad.execution.models.language import Language
 from dryad.execution.models.providers import ModelChoice, Models
 from dryad.execution.models.structured import ask_for
+from dryad.execution.telling import ask as describe
 from dryad.foundation.database import Database
 from dryad.foundation.errors import Refused, Unavailable
 from dryad.orchestration.critic import criticise
@@ -146,3 +147,13 @@ def test_whatever_it_objects_to_is_about_members(address: str, database: Databas
     assert heard.by == "smollm2-135m" or heard.refused
     assert heard.tokens > 0 or heard.refused
     assert heard.objections.keys() <= {seat.member for seat in chosen.seats}
+
+
+def test_a_note_is_described_or_left_to_rules(address: str):
+    text = "Ada Lovelace wrote the first program for the Analytical Engine."
+    told = describe(small(address, answer=1_500), text, most_tokens=10_000)
+    assert told.tokens > 0
+    if told.by:
+        assert told.title
+        assert told.summary
+        assert all(name.casefold() in text.casefold() for name in told.entities)

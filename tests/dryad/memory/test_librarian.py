@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from dryad.foundation.database import Database
 from dryad.foundation.errors import InvalidRequest, NotFound
 from dryad.foundation.ids import TenantId
 from dryad.memory.librarian import Librarian
-from tests.dryad.memory.conftest import ACME, GLOBEX
+from tests.dryad.memory.conftest import ACME, GLOBEX, Hands
 
 OWLS = Document(
     "Owls", "# Owls\n\nOwls hunt at night.\n\n## Eyes\n\nTheir eyes are big.", "owls.md"
@@ -135,6 +136,54 @@ def test_filters_narrow_a_search(librarian: Librarian):
     assert found(librarian, "honey", agents=["scout"]) == [mine]
     assert found(librarian, "honey", agents=[]) == []
     assert [kept.category for kept in librarian.list(ACME, category="insects")] == ["insects"]
+
+
+def test_a_document_with_much_to_say_leaves_room_for_others(librarian: Librarian):
+    body = "\n\n".join(f"# Part {n}\n\nHoney honey bee {'and more ' * 50}" for n in range(12))
+    long = librarian.shelve(ACME, Document("", body, "long.md")).id
+    short = librarian.shelve(ACME, Document("", "Honey bee " + "and more " * 60, "short.md")).id
+    ranked = librarian.search(ACME, "honey bee", 5)
+    assert ranked[0].document == long
+    assert short in [hit.document for hit in ranked]
+    assert [hit.score for hit in ranked] == sorted((h.score for h in ranked), reverse=True)
+    assert all(hit.score == pytest.approx(sum(hit.parts.values())) for hit in ranked)
+
+
+DETAILS = {"team": "red", "year": 2020, "draft": True, "by": None, "share": 0.5, "x y": "'\""}
+
+
+@pytest.mark.parametrize("name", DETAILS)
+def test_details_narrow_a_search_by_kind_and_value(librarian: Librarian, name: str):
+    mine = librarian.shelve(ACME, replace(BEES, details=DETAILS)).id
+    others = {"team": "blue", "year": "2020", "draft": 1, "by": "", "share": 0.25}
+    librarian.shelve(ACME, replace(BEES, text="Honey of others", details=others))
+    librarian.shelve(ACME, replace(BEES, text="Honey of nobody"))
+    assert found(librarian, "honey", details={name: DETAILS[name]}) == [mine]
+    assert found(librarian, "honey", details={name: DETAILS[name], "of": "bees"}) == []
+
+
+def test_times_narrow_a_search(librarian: Librarian, clock: Hands):
+    early = librarian.shelve(ACME, BEES).id
+    clock.move(hours=1)
+    noon = clock()
+    late = librarian.shelve(ACME, replace(BEES, text="Honey at noon")).id
+    assert found(librarian, "honey", since=noon) == [late]
+    assert found(librarian, "honey", until=noon) == [early]
+    assert found(librarian, "honey", since=noon, until=noon) == []
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"details": {'a"b': 1}},
+        {"details": {"a": [1]}},
+        {"details": {f"n{n}": n for n in range(11)}},
+        {"since": datetime(2026, 1, 1)},  # noqa: DTZ001 - the mistake that is refused
+    ],
+)
+def test_a_malformed_filter_is_refused(librarian: Librarian, filters: dict[str, object]):
+    with pytest.raises(InvalidRequest):
+        found(librarian, "honey", **filters)
 
 
 def test_a_tenant_never_sees_or_touches_the_documents_of_another(librarian: Librarian):

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dryad.execution.memories import Document
+from dryad.foundation.database import Database
 from dryad.memory.librarian import Librarian
 from dryad.memory.likeness import LEAST, bands, likeness, shingles
+from dryad.memory.relations import Relation, Relations
 from tests.dryad.memory.conftest import ACME, GLOBEX
 
 TEXTS = [
@@ -60,13 +62,15 @@ def test_edited_copies_are_found_and_nothing_else_is_taken_for_one(librarian: Li
         assert answer.near is None
 
 
-def test_a_near_duplicate_is_kept_and_says_what_it_repeats(librarian: Librarian):
+def test_a_near_duplicate_is_kept_and_says_what_it_repeats(librarian: Librarian, ledger: Database):
     text = "The turbine shows cracks in two of its blades, which grow under load every day."
     first = librarian.shelve(ACME, Document("", text, "a", compared=True))
     again = librarian.shelve(ACME, Document("", text.replace("two", "three"), "b", compared=True))
     assert (first.near, again.near) == (None, first.id)
     assert LEAST <= again.likeness < 1
     assert again.id != first.id
+    kept = Relation(again.id, first.id, "related", again.likeness)
+    assert [*Relations(ledger).of(ACME, first.id)] == [kept]
     exact = librarian.shelve(ACME, Document("", text.upper(), "c", compared=True))
     assert exact.duplicate_of == first.id
 

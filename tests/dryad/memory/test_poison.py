@@ -59,7 +59,9 @@ def test_moving_consolidating_and_rewriting_it_do_not_wash_it(
     archivist.remember(ACME, "scout", "a", f"{POISON} One.", ttl=timedelta(hours=1))
     archivist.remember(ACME, "scout", "b", f"{POISON} Two.", ttl=timedelta(hours=1))
     coordinator.archive(SCOUT, "a")
-    answers = Consolidation(archivist, coordinator).consolidate(ACME, within=timedelta(hours=2))
+    answers = Consolidation(archivist, Scribe(coordinator)).consolidate(
+        ACME, within=timedelta(hours=2)
+    )
     assert [answer.outcome for answer in answers] == ["kept"]
     assert labels(coordinator) == {"untrusted"}
 

@@ -91,7 +91,7 @@ def house(
             Scribe(coordinator),
             Relations(ledger, clock=clock),
             Erasure(ledger, archivist, librarian, policies, audit, clock=clock),
-            Consolidation(archivist, coordinator),
+            Consolidation(archivist, Scribe(coordinator)),
             [],
         )
         for number, text in enumerate(TEXTS):

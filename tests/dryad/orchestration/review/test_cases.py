@@ -62,13 +62,13 @@ def test_silence_counts_as_no_but_an_answer_in_time_counts(world: World):
     other = world.cases.settle(replace(QUESTION, ordinal=2))
     world.fill_in(other.key, decision=f"approve #{other.id}")
     world.now += timedelta(hours=25)
-    closed = {c.id: c for c in world.cases.expire()}
+    closed = {c.id: c for c in world.cases.upkeep.expire()}
     assert closed[case.id].status == "expired"
     assert closed[case.id].verdict is not None
     assert closed[case.id].verdict.decision == "reject"
     assert closed[other.id].verdict is not None
     assert closed[other.id].verdict.decision == "approve"
-    assert world.cases.expire() == []
+    assert world.cases.upkeep.expire() == []
 
 
 def test_an_answer_after_the_deadline_is_too_late(world: World):
@@ -174,11 +174,11 @@ def test_what_is_neither_a_call_nor_a_plan_cannot_be_edited(world: World):
 
 def test_a_run_is_woken_until_it_was_seen_to_go_on(world: World):
     case = world.cases.settle(QUESTION)
-    assert world.cases.awaiting_wake() == []
+    assert world.cases.upkeep.awaiting_wake() == []
     world.cases.answer(ACME, case.id, decision="approve", reason="fine", by=BOB)
-    assert [c.id for c in world.cases.awaiting_wake()] == [case.id]
+    assert [c.id for c in world.cases.upkeep.awaiting_wake()] == [case.id]
     world.cases.settle(QUESTION)
-    assert world.cases.awaiting_wake() == []
+    assert world.cases.upkeep.awaiting_wake() == []
 
 
 def test_a_call_approved_with_its_plan_is_not_asked_again_until_it_was_made(world: World):

@@ -52,7 +52,7 @@ def test_a_thousand_open_questions_are_listed_at_once(world: World):
 def test_a_pass_of_the_keeper_over_a_thousand_waiting_questions_touches_none(world: World):
     ask_many(world)
     with statements(world) as said:
-        assert world.cases.expire() == []
+        assert world.cases.upkeep.expire() == []
     assert len(said) <= 2, said
 
 
@@ -61,6 +61,6 @@ def test_a_thousand_late_questions_are_closed_in_a_few_passes(world: World):
     world.now += timedelta(hours=25)
     closed = 0
     for _ in range(10):
-        closed += len(world.cases.expire(limit=200))
+        closed += len(world.cases.upkeep.expire(limit=200))
     assert closed == MANY
     assert world.cases.open(ACME) == []
