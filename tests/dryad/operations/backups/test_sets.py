@@ -49,15 +49,13 @@ def test_a_good_set_is_verified_and_leaves_nothing_behind(house: House, tmp_path
 
 
 def test_what_a_killed_verification_left_on_the_server_goes_with_the_next(
-    house: House, tmp_path: Path
+    postgres_house: House, tmp_path: Path
 ):
-    if house.stores.is_sqlite("dryad"):
-        pytest.skip("its scratch place is a file")
-    cluster = house.stores.cluster(house.stores.database)
+    cluster = postgres_house.stores.cluster(postgres_house.stores.database)
     left, foreign = f"{cluster.database}_verify_0000", f"other{cluster.database}_verify_0000"
     for name in (left, foreign):
         cluster.create(name)
-    backups = house.backups(tmp_path / "kept")
+    backups = postgres_house.backups(tmp_path / "kept")
     backups.create(Purpose())
     assert problems(backups) == ""
     there = {name for name in cluster.databases() if "_verify_" in name}

@@ -233,10 +233,11 @@ def test_what_was_prepared_and_not_asked_for_goes(sqlite_house: House, tmp_path:
     assert asked.journal.last() == "prepared"
 
 
-def test_a_database_that_a_killed_restore_was_having_made_goes(house: House, tmp_path: Path):
+def test_a_database_that_a_killed_restore_was_having_made_goes(
+    postgres_house: House, tmp_path: Path
+):
     """The server may finish making it after the next one has looked."""
-    if house.stores.is_sqlite("dryad"):
-        pytest.skip("there it is a file")
+    house = postgres_house
     backups = kept_and_gone_on(house, tmp_path)
     prepared = Restore.new(backups, anchor(house))
     prepared.prepare(backups.find("newest"))
