@@ -1,13 +1,15 @@
 """How long it takes to find the best of a tenant's agents: `python -m benchmarks.discovery`.
 
 The aim is at most 5 ms among 1,000 agents. Prints the median and the 95th percentile, in ms of wall
-time and of CPU time of this process, on SQLite, or on PostgreSQL with `--postgres URL`.
+time and of CPU time of this process, on SQLite or, with `--database postgres`, on a PostgreSQL of
+its own.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from dryad.execution.agents import Agents, AgentSpec
@@ -15,6 +17,7 @@ from dryad.foundation.clock import utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import Base, TenantRow
 from dryad.foundation.ids import TenantId
+from tests.servers import postgres
 
 ACME = TenantId("acme")
 
@@ -28,9 +31,8 @@ def spec(number: int) -> AgentSpec:
     return AgentSpec(f"a{number:04}", "Agent", "analyst", "Count.", instructions, capabilities)
 
 
-def filled(url: str, agents: int) -> Agents:
+def filled(database: Database, agents: int) -> Agents:
     """Return a registry with so many agents, half of which have done something."""
-    database = Database(url)
     Base.metadata.create_all(database.engine)
     with database.transaction() as session:
         session.add(TenantRow(id=ACME, name="Acme", status="active", created=utc_now()))
@@ -62,12 +64,19 @@ def measure(registry: Agents, capabilities: tuple[str, ...], times: int) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--postgres", default="", help="URL of an empty database")
+    parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--agents", type=int, default=1000)
     parser.add_argument("--times", type=int, default=300)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        registry = filled(chosen.postgres or f"sqlite:///{Path(directory)}/a.db", chosen.agents)
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        place = Path(directory)
+        if chosen.database == "postgres":
+            url = f"{stack.enter_context(postgres(place))}/postgres"
+        else:
+            url = f"sqlite:///{place}/a.db"
+        database = Database(url)
+        stack.callback(database.close)
+        registry = filled(database, chosen.agents)
         for capabilities in (("compute",), ("compute", "report"), ("compute", "write")):
             registry.discover(ACME, capabilities)
             print(measure(registry, capabilities, chosen.times))

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from dryad.execution.models.prices import read_prices
 from dryad.execution.models.providers import ModelChoice, Models
 from dryad.execution.sandbox import ladder
-from dryad.execution.sandbox.port import RungName, Sandbox
+from dryad.execution.sandbox.port import Limits, RungName, Sandbox
 from dryad.foundation import logs
 from dryad.foundation.errors import Unavailable
 from dryad.foundation.settings import Settings
@@ -47,6 +47,22 @@ def choose_adapters(settings: Settings) -> dict[str, str]:
 def choose_sandbox(settings: Settings) -> Sandbox:
     """Return the sandbox the settings ask for, without an installation; see `ladder.choose`."""
     return ladder.choose(settings.sandbox)
+
+
+def sandbox_limits(settings: Settings) -> Limits:
+    """Return the bounds of a sandboxed run; see `Limits`."""
+    return Limits(
+        wall_seconds=settings.sandbox_time.total_seconds(),
+        cpu_seconds=settings.sandbox_cpu_time.total_seconds(),
+        memory_bytes=settings.sandbox_memory_bytes,
+        processes=settings.sandbox_processes,
+        open_files=settings.sandbox_open_files,
+        disk_bytes=settings.sandbox_disk_bytes,
+        disk_files=settings.sandbox_disk_files,
+        output_bytes=settings.sandbox_output_bytes,
+        returned_files=settings.sandbox_returned_files,
+        returned_bytes=settings.sandbox_returned_bytes,
+    )
 
 
 def sandboxes() -> list[ladder.RungStatus]:

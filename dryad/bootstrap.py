@@ -14,14 +14,14 @@ from dryad import adapters
 from dryad.execution.agents import Agents
 from dryad.execution.catalogue import provision_catalogue
 from dryad.execution.direct import DirectCalls
-from dryad.execution.mcp import McpServers, read_servers
+from dryad.execution.mcp import McpServers, ServersFile
 from dryad.execution.models.providers import Models
 from dryad.execution.outside import Outside
 from dryad.execution.sandbox import ladder
 from dryad.execution.sandbox.bubblewrap import BubblewrapSandbox
 from dryad.execution.sandbox.namespaces import NamespaceSandbox
 from dryad.execution.sandbox.pool import Pool
-from dryad.execution.sandbox.port import Limits, Sandbox, SandboxRequest, SandboxResult
+from dryad.execution.sandbox.port import Sandbox, SandboxRequest, SandboxResult
 from dryad.execution.telling import Teller
 from dryad.execution.toolbox import Toolbox
 from dryad.execution.volumes import Volumes
@@ -134,10 +134,10 @@ class Services(MemoryServices):
             mailbox=self.settings.home / "mailbox",
             outside=self.outside,
             mcp=McpServers(
-                read_servers(self.settings.home / "mcp.json"),
+                ServersFile(self.settings.home / "mcp.json"),
                 self.outside,
                 sandbox=lambda: self.sandbox,
-                memory_bytes=self.settings.sandbox_memory_bytes,
+                limits=adapters.sandbox_limits(self.settings),
             ),
             volumes=self.volumes,
             clock=self.clock,
@@ -158,11 +158,7 @@ class Services(MemoryServices):
         )  # fmt: skip
 
     async def _run_code(self, code: str, files: Mapping[str, bytes]) -> SandboxResult:
-        limits = Limits(
-            wall_seconds=self.settings.sandbox_time.total_seconds(),
-            cpu_seconds=self.settings.sandbox_time.total_seconds(),
-            memory_bytes=self.settings.sandbox_memory_bytes,
-        )
+        limits = adapters.sandbox_limits(self.settings)
         sandbox = await asyncio.to_thread(lambda: self.sandbox)
         return await sandbox.run(SandboxRequest(code=code, files=files, limits=limits))
 

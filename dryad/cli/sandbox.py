@@ -53,14 +53,11 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a script; its output is printed, and it ends as the script ended."""
-    from dryad.adapters import choose_sandbox  # noqa: PLC0415 - as above
-    from dryad.execution.sandbox.port import Limits, SandboxRequest  # noqa: PLC0415
+    from dryad.adapters import choose_sandbox, sandbox_limits  # noqa: PLC0415 - as above
+    from dryad.execution.sandbox.port import SandboxRequest  # noqa: PLC0415
 
     settings, _ = reader.load()
-    seconds = settings.sandbox_time.total_seconds()
-    limits = Limits(
-        wall_seconds=seconds, cpu_seconds=seconds, memory_bytes=settings.sandbox_memory_bytes
-    )
+    limits = sandbox_limits(settings)
     language = "shell" if file.suffix == ".sh" else "python"
     beside = {path.name: path.read_bytes() for path in files or ()}
     request = SandboxRequest(code=file.read_text(), language=language, files=beside, limits=limits)

@@ -86,21 +86,9 @@ async def advance(
     history = ModelMessagesTypeAdapter.validate_python(
         episode.progress.messages if episode.progress else []
     )
-    answers = [message for message in history if isinstance(message, ModelResponse)]
-    work = Work(episode, tools, steps, guard, answers=len(answers))
-    for answer in answers:
-        work.count_calls([call.tool_call_id for call in answer.tool_calls])
+    work = _resumed(episode, history, tools, steps, guard)
     verdicts = _verdicts(work, episode)
-    toolset = _Offered(work, await work.offered(), [q.tool for q in work.pending])
-    thinker = _Journalled(model, work, said=len(canonical_json(_plain(history))))
-    agent = Agent(
-        thinker,
-        instructions=episode.instructions or None,
-        toolsets=[toolset],
-        output_type=[str, DeferredToolRequests],
-        retries=_RETRIES,
-        name=episode.member,
-    )
+    agent = await _agent(episode, history, model, work)
     with capture_run_messages() as messages:
         try:
             async with model:
@@ -119,6 +107,35 @@ async def advance(
     if isinstance(result.output, DeferredToolRequests):
         return Asks(replace(progress, pending=tuple(work.questions)))
     return Done("done", result.output, progress, citations=cited(result.output, progress.sources))
+
+
+def _resumed(
+    episode: Episode,
+    history: Sequence[ModelMessage],
+    tools: ToolCaller,
+    steps: StepLog,
+    guard: Guard,
+) -> Work:
+    """Return the work as far as the conversation tells of it."""
+    answers = [message for message in history if isinstance(message, ModelResponse)]
+    work = Work(episode, tools, steps, guard, answers=len(answers))
+    for answer in answers:
+        work.count_calls([call.tool_call_id for call in answer.tool_calls])
+    return work
+
+
+async def _agent(
+    episode: Episode, history: Sequence[ModelMessage], model: Language, work: Work
+) -> Agent[None, str | DeferredToolRequests]:
+    """Return the library's agent, which thinks and acts through the journal alone."""
+    return Agent(
+        _Journalled(model, work, said=len(canonical_json(_plain(history)))),
+        instructions=episode.instructions or None,
+        toolsets=[_Offered(work, await work.offered(), [asked.tool for asked in work.pending])],
+        output_type=[str, DeferredToolRequests],
+        retries=_RETRIES,
+        name=episode.member,
+    )
 
 
 def _verdicts(work: Work, episode: Episode) -> DeferredToolResults | None:

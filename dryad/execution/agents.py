@@ -1,7 +1,7 @@
 """Who can do what, and how well it went: the agent registry of every tenant."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -259,23 +259,9 @@ class Agents:
             here.status == "active",
             *(proficiency > 0 for proficiency in able),
         )
-        busy, first = load or {}, 4 + len(able)
         with self._database.reading() as session:
-            ranked = sorted(
-                (
-                    -rank(
-                        min(row[4:first], default=1.0),
-                        successes=row[1],
-                        runs=row[2],
-                        cost_usd=row[3],
-                        load=busy.get(row[0], 0),
-                        bonus=sum(value or 0.0 for value in row[first:]) / max(1, len(more)),
-                    ),
-                    row[0],
-                )
-                for row in session.connection().execute(query).all()
-            )
-            chosen = [agent for _, agent in ranked[:limit]]
+            candidates = session.connection().execute(query).all()
+            chosen = _best(candidates, len(names), load=load or {})[:limit]
             rows = session.scalars(
                 select(AgentRow).where(AgentRow.tenant == tenant, AgentRow.id.in_(chosen))
             )
@@ -355,6 +341,35 @@ def reliability(successes: int, runs: int) -> float:
     middle = share + _Z**2 / (2 * n)
     spread = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     return (middle - spread) / (1 + _Z**2 / n)
+
+
+def _best(
+    candidates: Sequence[Sequence[Any]], required: int, *, load: Mapping[str, int]
+) -> list[str]:
+    """Return the ids of candidates, best first; equals by id.
+
+    Args:
+        candidates: Id, successes, runs and cost of each, then its proficiency in what is required
+            and in what is welcome beside it; there None where it has none.
+        required: How many of the proficiencies are required.
+        load: Tasks under way.
+    """
+    first = 4 + required
+    ranked = sorted(
+        (
+            -rank(
+                min(row[4:first], default=1.0),
+                successes=row[1],
+                runs=row[2],
+                cost_usd=row[3],
+                load=load.get(row[0], 0),
+                bonus=sum(value or 0.0 for value in row[first:]) / max(1, len(row) - first),
+            ),
+            row[0],
+        )
+        for row in candidates
+    )
+    return [agent for _, agent in ranked]
 
 
 def _checked(spec: AgentSpec) -> dict[str, Any]:

@@ -6,7 +6,7 @@ changed since is another version.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +63,25 @@ def no_sandbox() -> Sandbox:
     raise Unavailable("the MCP server is a program, and there is no sandbox to run it in")
 
 
+class ServersFile(Mapping[str, McpServer]):
+    """The servers a file names, read anew each time; see `read_servers`."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __getitem__(self, name: str) -> McpServer:
+        """Return one server as the file describes it now."""
+        return read_servers(self._file)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the servers there are now."""
+        return iter(read_servers(self._file))
+
+    def __len__(self) -> int:
+        """Return how many servers there are now."""
+        return len(read_servers(self._file))
+
+
 @dataclass(frozen=True)
 class McpServers:
     """The MCP servers of this installation."""
@@ -71,7 +90,8 @@ class McpServers:
     outside: Outside = field(default_factory=Outside)
     sandbox: Callable[[], Sandbox] = no_sandbox
     """Where programs run; asked for in a thread, when one is started."""
-    memory_bytes: int = Limits().memory_bytes
+    limits: Limits = field(default_factory=Limits)
+    """Of a program in the sandbox; its time is the server's own."""
 
     async def discover(self, tenant: TenantId, server: str) -> list[ToolSpec]:
         """Ask a server for its tools; each is a version of its own, which nobody may call yet.
@@ -125,7 +145,7 @@ class McpServers:
     @asynccontextmanager
     async def _talk(self, server: McpServer) -> AsyncGenerator["_Talk"]:
         """Open a conversation, within the server's time; it is over when the block ends."""
-        wire = wire_to(server, self.outside, self.sandbox, self.memory_bytes)
+        wire = wire_to(server, self.outside, self.sandbox, self.limits)
         try:
             async with asyncio.timeout(server.seconds):
                 await wire.open()

@@ -9,6 +9,7 @@ import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -68,7 +69,7 @@ class Wire(Protocol):
 
 
 def wire_to(
-    server: McpServer, outside: Outside, sandbox: Callable[[], Sandbox], memory_bytes: int
+    server: McpServer, outside: Outside, sandbox: Callable[[], Sandbox], limits: Limits
 ) -> Wire:
     """Return the way to a server; nothing is started yet.
 
@@ -76,11 +77,11 @@ def wire_to(
         server: Which.
         outside: The way to addresses.
         sandbox: The place of programs; asked for in a thread, when one is started.
-        memory_bytes: What a program in the sandbox may hold.
+        limits: Of a program in the sandbox, its time excepted.
     """
     if server.url:
         return _Address(server, outside)
-    return _Program(server) if server.outside else _Boxed(server, sandbox, memory_bytes)
+    return _Program(server) if server.outside else _Boxed(server, sandbox, limits)
 
 
 class _Lines(ABC):
@@ -123,13 +124,11 @@ class _Lines(ABC):
 class _Boxed(_Lines):
     """A server that is a program in the sandbox."""
 
-    def __init__(
-        self, server: McpServer, sandbox: Callable[[], Sandbox], memory_bytes: int
-    ) -> None:
+    def __init__(self, server: McpServer, sandbox: Callable[[], Sandbox], limits: Limits) -> None:
         super().__init__()
         self._server = server
         self._sandbox = sandbox
-        self._memory_bytes = memory_bytes
+        self._limits = limits
         self._stack = AsyncExitStack()
         self._spoken: Spoken | None = None
 
@@ -143,10 +142,10 @@ class _Boxed(_Lines):
             command=(self._server.command, *self._server.args),
             files=files,
             environment=self._server.env,
-            limits=Limits(
+            limits=replace(
+                self._limits,
                 wall_seconds=seconds,
                 cpu_seconds=seconds,
-                memory_bytes=self._memory_bytes,
                 output_bytes=2 * _MOST_BYTES,
             ),
             needs=frozenset({"network", "host_files", "secrets"}),

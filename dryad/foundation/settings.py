@@ -203,7 +203,19 @@ class Settings(BaseModel):
         "auto", "The rung to use; auto takes the strongest that works"
     )
     sandbox_time: Duration = setting(timedelta(seconds=30), "Wall time of one sandboxed run")
-    sandbox_memory_bytes: int = setting(512_000_000, "Memory of one sandboxed run", ge=16_000_000)
+    sandbox_cpu_time: Duration = setting(
+        timedelta(seconds=30), "CPU time of one sandboxed run, all its processes together"
+    )
+    sandbox_memory_bytes: int = setting(512_000_000, "Memory of one sandboxed run", ge=32_000_000)
+    sandbox_processes: int = setting(64, "Processes and threads of one sandboxed run", ge=1)
+    sandbox_open_files: int = setting(256, "Open files of each process of it", ge=16)
+    sandbox_disk_bytes: int = setting(100_000_000, "What one sandboxed run may write", ge=4_096)
+    sandbox_disk_files: int = setting(4_000, "Files and folders it may make", ge=1)
+    sandbox_output_bytes: int = setting(
+        200_000, "Kept of what it prints, and again of its errors; the middle is cut out", ge=1_000
+    )
+    sandbox_returned_files: int = setting(100, "Files it gives back", ge=1)
+    sandbox_returned_bytes: int = setting(20_000_000, "Size of all files it gives back", ge=1)
 
     volume_bytes: int = setting(20_000_000, "Most a stateful tool keeps in a session", ge=0)
     volume_grace: Duration = setting(timedelta(hours=1), "How long it is kept after its task")

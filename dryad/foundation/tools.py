@@ -4,7 +4,7 @@ Everything is denied unless it is allowed: an unknown, inactive or ungranted too
 every way in, because every way in asks `Tools.permit`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -274,34 +274,14 @@ class Tools(Grants):
         with self._database.reading() as session:
             versions = versions_of(session, tenant, tool, self._seal)
             grants = grants_for(session, tenant, agent, role, tool)
-        if not versions:
-            raise Refused(f"there is no tool {tool[:80]!r}")
-        spec = versions[0]
-        if is_unclassified(spec):
-            raise Refused(f"tool {spec.name} {spec.version} is unclassified", _CLASSIFY)
-        if spec.status != "active":
-            raise Refused(f"tool {spec.name} {spec.version} is {spec.status}")
+        spec = _callable(versions, tool)
         if policy is None:
             raise Refused(f"no policy is in force, so {spec.name} cannot be called")
         plain = as_json(arguments, what="the arguments")
         if problem := violation(spec.input_schema, plain):
             raise InvalidRequest(f"{spec.name} cannot take these arguments: {problem}")
         refuse_ungranted(grants, agent, spec, plain, self._clock())
-        tier = effective_tier(spec, plain)
-        wanted = policy.judge(Act(tier, spec.config.get("action", CALL), tool, agent))
-        if wanted.need == "refuse":
-            raise Refused(f"the policy does not allow {spec.name}: {wanted.why}")
-        tainted = untrusted and _is_out_of_reach(spec, tier)
-        if tainted and policy.untrusted_needs == "refuse":
-            raise Refused(f"having read untrusted text, the agent may no longer call {spec.name}")
-        return Permit(
-            spec,
-            plain,
-            tier,
-            needs_approval=tainted or wanted.approvers > 0,
-            notify=wanted.need == "notify",
-            policy_version=policy.version,
-        )
+        return _judged(policy, spec, plain, agent=agent, untrusted=untrusted)
 
     def offered(self, tenant: TenantId, agent: str, *, role: str = "") -> list[ToolSpec]:
         """Return the active tools an agent holds a live grant for: what a model is shown."""
@@ -365,6 +345,44 @@ def _taken(spec: ToolSpec) -> Conflict:
     return Conflict(
         f"tool {spec.name} {spec.version} is or was registered already",
         "What a version takes and does never changes: register a new version.",
+    )
+
+
+def _callable(versions: Sequence[ToolSpec], tool: str) -> ToolSpec:
+    """Return the version that is called, when it may be by anybody at all."""
+    if not versions:
+        raise Refused(f"there is no tool {tool[:80]!r}")
+    spec = versions[0]
+    if is_unclassified(spec):
+        raise Refused(f"tool {spec.name} {spec.version} is unclassified", _CLASSIFY)
+    if spec.status != "active":
+        raise Refused(f"tool {spec.name} {spec.version} is {spec.status}")
+    return spec
+
+
+def _judged(
+    policy: ApprovalPolicy,
+    spec: ToolSpec,
+    arguments: Mapping[str, Any],
+    *,
+    agent: str,
+    untrusted: bool,
+) -> Permit:
+    """Return what the policy says of a call that is granted."""
+    tier = effective_tier(spec, arguments)
+    wanted = policy.judge(Act(tier, spec.config.get("action", CALL), spec.name, agent))
+    if wanted.need == "refuse":
+        raise Refused(f"the policy does not allow {spec.name}: {wanted.why}")
+    tainted = untrusted and _is_out_of_reach(spec, tier)
+    if tainted and policy.untrusted_needs == "refuse":
+        raise Refused(f"having read untrusted text, the agent may no longer call {spec.name}")
+    return Permit(
+        spec,
+        arguments,
+        tier,
+        needs_approval=tainted or wanted.approvers > 0,
+        notify=wanted.need == "notify",
+        policy_version=policy.version,
     )
 
 

@@ -126,21 +126,6 @@ def test_a_flow_is_retried(standing: psutil.Process, runs: Runs, tmp_path: Path)
     assert path.read_text().split() == ["1", "2"]
 
 
-def test_a_work_pool_lets_no_more_run_than_its_limit(
-    standing: psutil.Process, runs: Runs, api: httpx.Client, tmp_path: Path
-) -> None:
-    api.patch("/work_pools/dryad", json={"concurrency_limit": 1}).raise_for_status()
-    try:
-        first, _ = hold(runs, tmp_path / "first", seconds=3)
-        second = start(runs, "hold-on", path=str(tmp_path / "second"), seconds=0)
-        time.sleep(1)
-        assert runs.state(second).type == "SCHEDULED"
-        wait_for("the second run", lambda: runs.state(second).ended, seconds=30)
-        assert runs.state(first).type == "COMPLETED"
-    finally:
-        api.patch("/work_pools/dryad", json={"concurrency_limit": None}).raise_for_status()
-
-
 @pytest.fixture
 def stopped(standing: psutil.Process) -> Generator[None]:
     """The pool takes nobody."""

@@ -24,10 +24,18 @@ def blocks(text: str) -> list[str]:
 
 
 def script(page: Path) -> str:
-    """Return the marked blocks of a page as one script that shows what it does."""
+    """Return the marked blocks of a page as one script that shows what it does.
+
+    A line that begins with `!` must fail: the shell itself would not stop at one that does not.
+    """
+    found = blocks(page.read_text())
     return "\n".join(
-        ["set -euo pipefail", *(f"set -x\n{b}{{ set +x; }} 2>&-" for b in blocks(page.read_text()))]
+        ["set -euo pipefail", *(f"set -x\n{b}{{ set +x; }} 2>&-" for b in map(_strict, found))]
     )
+
+
+def _strict(block: str) -> str:
+    return re.sub(r"^! (.*)$", r"(! \1)", block, flags=re.MULTILINE)
 
 
 def pages() -> list[Path]:

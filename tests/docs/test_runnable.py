@@ -47,6 +47,12 @@ def test_a_page_stops_at_the_first_failure_and_shows_it(tmp_path: Path):
     assert "+ ls /nowhere" in done.stderr
 
 
+def test_what_must_fail_stops_the_page_when_it_does_not(tmp_path: Path):
+    (page := tmp_path / "page.md").write_text(PAGE.replace("{last}", "! false\n! true\necho late"))
+    done = run(page)
+    assert (done.returncode, done.stdout) == (1, "hello\n")
+
+
 def test_a_mark_before_something_else_is_refused():
     with pytest.raises(ValueError, match="1 marks, 0 bash blocks"):
         runnable.blocks("<!-- run -->\n```python\nprint()\n```\n")

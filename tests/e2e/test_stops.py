@@ -11,16 +11,37 @@ from tests.servers import wait_for
 
 def switch(installation: Installation, **form: Any) -> dict[str, Any]:
     """Run the kill switch as the UI's form does and return how the run ended."""
+    return run(installation, "stop-or-lift/on-demand", {"request": form})
+
+
+def run(installation: Installation, deployment: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Run a deployment and return how the run ended."""
     with installation.prefect() as prefect:
-        path = "/deployments/name/stop-or-lift/on-demand"
-        deployment = prefect.get(path).raise_for_status().json()["id"]
+        found = prefect.get(f"/deployments/name/{deployment}").raise_for_status().json()["id"]
         created = prefect.post(
-            f"/deployments/{deployment}/create_flow_run", json={"parameters": {"request": form}}
+            f"/deployments/{found}/create_flow_run", json={"parameters": parameters}
         )
-        run = created.raise_for_status().json()["id"]
+        made = created.raise_for_status().json()["id"]
     ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-    wait_for("the switch", lambda: run_state(installation, run)["type"] in ended, seconds=90)
-    return run_state(installation, run)
+    wait_for(deployment, lambda: run_state(installation, made)["type"] in ended, seconds=120)
+    return run_state(installation, made)
+
+
+def test_while_everything_is_stopped_the_system_looks_after_itself_and_no_tool_is_called(
+    installation: Installation,
+):
+    before = len(installation.json("backup", "list"))
+    installation.dryad("stop", "global", "--reason", "enough")
+    try:
+        assert run(installation, "back-up/on-demand", {"request": {}})["name"] == "Completed"
+        assert len(installation.json("backup", "list")) == before + 1
+        with installation.api() as api:
+            called = {"agent": "analyst", "arguments": {"expression": "1 + 1"}}
+            refused = api.post("/api/v1/tools/calculate/execute", json=called)
+        assert refused.status_code == 403
+        assert "stopped (global): enough" in refused.text
+    finally:
+        installation.dryad("lift", "global", "--reason", "fine", "--confirm", "global")
 
 
 def test_a_stopped_agent_does_nothing_until_it_is_lifted(installation: Installation):
@@ -40,7 +61,10 @@ def test_a_stopped_agent_does_nothing_until_it_is_lifted(installation: Installat
     assert "6" in done["result"]["answer"]
 
 
-@pytest.mark.parametrize("scope", ["global", "tenant:default", "agent:sleeper", "run:{run}"])
+SCOPES = ("global", "tenant:default", "agent:sleeper", "tool:calculate", "run:{run}")
+
+
+@pytest.mark.parametrize("scope", SCOPES)
 def test_what_is_under_way_ends_with_its_sandbox_and_nothing_new_begins(
     installation: Installation, scope: str
 ):
@@ -54,7 +78,7 @@ def test_what_is_under_way_ends_with_its_sandbox_and_nothing_new_begins(
     wait_for("its process's end", lambda: not installation.carriers(run), seconds=20)
     refused = installation.until(task, "refused")
     assert f"stopped ({scope}): enough" in refused["reason"]
-    if not scope.startswith("run:"):
+    if not scope.startswith(("run:", "tool:")):
         with installation.api() as api:
             body = {"text": SLEEP, "agent": SLEEPER}
             assert api.post("/api/v1/tasks", json=body).status_code == 403

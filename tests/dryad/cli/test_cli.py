@@ -273,6 +273,31 @@ def test_code_runs_in_the_sandbox_and_ends_as_it_ended(lonely: Dryad, tmp_path: 
     assert (out / "made.txt").read_text() == "x"
 
 
+@pytest.mark.parametrize(
+    ("limit", "code", "seen"),
+    [
+        ("TIME=1s", "import time; time.sleep(60)", "wall_time"),
+        ("CPU_TIME=1s", "while True: pass", "cpu_time"),
+        ("MEMORY_BYTES=64000000", "b = bytearray(90_000_000)", "MemoryError"),
+        ("PROCESSES=3", "import os\nfor _ in range(9): os.fork()", "temporarily unavailable"),
+        ("OPEN_FILES=20", "f = [open('/dev/null') for _ in range(30)]", "Too many open files"),
+        ("DISK_BYTES=100000", "open('f', 'wb').write(bytes(200_000))", '"disk"'),
+        ("DISK_FILES=5", "for n in range(9): open(f'{n}', 'w')", "No space left on device"),
+        ("OUTPUT_BYTES=1000", "print('x' * 5000)", "stdout was cut"),
+        ("RETURNED_FILES=2", "for n in range(3): open(f'{n}', 'w').write('x')", "too many files"),
+        ("RETURNED_BYTES=10", "open('f', 'w').write('x' * 11)", "too large"),
+    ],
+)
+def test_each_limit_of_a_sandboxed_run_is_a_setting(
+    lonely: Dryad, tmp_path: Path, limit: str, code: str, seen: str
+):
+    (script := tmp_path / "job.py").write_text(code)
+    name, _, value = limit.partition("=")
+    bounds = {f"DRYAD_SANDBOX_{name}": value, "DRYAD_SANDBOX": "namespaces"}
+    done = lonely("sandbox", "run", str(script), "--json", **bounds)
+    assert seen in done.stdout, done
+
+
 def test_each_rung_of_the_sandbox_is_proven_or_says_why_not(tmp_path: Path):
     done = process("sandbox", "--json", home=tmp_path)
     rungs = data(done)

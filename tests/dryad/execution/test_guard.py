@@ -157,9 +157,9 @@ async def test_a_model_that_thinks_while_it_is_stopped_is_left_alone_at_once(des
 
 async def test_a_program_that_runs_while_it_is_stopped_is_killed(desk: Desk):
     desk.workspaces.mkdir(parents=True, exist_ok=True)
-    marker = desk.workspaces / "lives"
-    touch = f"open({str(marker)!r}, 'w').close()"
-    lasting = f"import time\nfor _ in range(400):\n    {touch}; time.sleep(0.05)"
+    marker, done = desk.workspaces / "lives", desk.workspaces / "done"
+    touch, finish = (f"open({str(file)!r}, 'w').close()" for file in (marker, done))
+    lasting = f"import time\nfor _ in range(400):\n    {touch}; time.sleep(0.05)\n{finish}"
     desk.tools.grant(ACME, "messenger", "run_python")
     desk.policy.approval_tier = "authority"
     watch = Watch({"check run_python": NOW}, after=lambda _: marker.exists())
@@ -167,6 +167,7 @@ async def test_a_program_that_runs_while_it_is_stopped_is_killed(desk: Desk):
     with serve(script) as provider, pytest.raises(Refused, match="now"):
         await go(desk, talking_to(provider.url), guard=watch)
     assert "settle tool 1" in watch.said
+    assert not done.exists(), "it was let come to its end"
     last = marker.stat().st_mtime_ns
     await asyncio.sleep(0.5)
     assert marker.stat().st_mtime_ns == last, "the program still runs"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dryad.execution.mcp import McpServer, McpServers, read_servers
+from dryad.execution.mcp import McpServer, McpServers, ServersFile, read_servers
 from dryad.execution.outside import Outside
 from dryad.execution.sandbox.ladder import choose
 from dryad.execution.sandbox.port import Sandbox
@@ -288,11 +288,13 @@ async def test_a_server_is_never_one_of_our_own():
         await found.discover(ACME, "us")
 
 
-def test_servers_are_read_from_a_file_and_never_shown(tmp_path: Path):
+def test_servers_are_read_from_a_file_each_time_and_never_shown(tmp_path: Path):
     file = tmp_path / "mcp.json"
-    assert read_servers(file) == {}
+    found = ServersFile(file)
+    assert list(found) == []
     file.write_text('{"mcpServers": {"shop": {"command": "x", "env": {"KEY": "planted"}}}}')
-    assert "planted" not in repr(McpServers(read_servers(file)))
+    assert (list(found), found["shop"].command, found.get("other")) == (["shop"], "x", None)
+    assert "planted" not in repr(McpServers(found)) + repr(McpServers(read_servers(file)))
     for wrong in (
         "[]",
         "{",

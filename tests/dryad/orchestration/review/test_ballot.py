@@ -1,15 +1,18 @@
 """Who may say what about a case, and when it is enough: roles, tenants, two people, no forgery."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from dryad.foundation.approval_rules import UNVERIFIED
+from dryad.foundation.database.models import CaseRow
 from dryad.foundation.errors import Refused
+from dryad.orchestration.review.approvals import Approvals
 from dryad.orchestration.review.reviewers import Claim
-from tests.dryad.orchestration.review.conftest import ACME, BOB, CALL, QUESTION, World
+from tests.dryad.orchestration.review.conftest import ACME, BOB, CALL, QUESTION, SECRET, World
 from tests.dryad.orchestration.review.test_cases import spend
 
 
@@ -137,14 +140,33 @@ def test_what_the_policy_forbids_cannot_even_be_asked(world: World):
 
 def test_a_forged_verdict_or_seal_lets_nothing_happen(world: World):
     case = settle(world)
-    verdict = '{"decision": "approve", "reason": "x", "by": "ada", "via": "ui", "at": "2026-05-01"}'
-    for seal in ("NULL", f"'{'0' * 64}'"):
-        with world.database.transaction() as session:
-            session.execute(
-                text(
-                    f"UPDATE cases SET verdict = '{verdict}', status = 'resolved', seal = {seal},"
-                    " valid_until = '2027-01-01 00:00:00+00:00' WHERE id = :case"
-                ).bindparams(case=case.id)
-            )
+    forge(world, case.id, seal=None)
+    for seal in (None, "0" * 64, *map(guessed_seal(world, case.id), GUESSES)):
+        forge(world, case.id, seal=seal)
         with pytest.raises(Refused, match="does not approve"):
             spend(world, case.id, CALL, "s1")
+    forge(world, case.id, seal=guessed_seal(world, case.id)(SECRET))
+    spend(world, case.id, CALL, "s1")  # a seal is all it takes: without the secret none is made
+
+
+GUESSES = (b"", b"guessed", b"k" * 32)
+
+
+def forge(world: World, case: int, *, seal: str | None) -> None:
+    """Write into the row as somebody would who got hold of the database."""
+    verdict = {"decision": "approve", "reason": "x", "by": "ada", "via": "ui", "at": "2026-05-01"}
+    with world.database.transaction() as session:
+        row = session.get_one(CaseRow, case)
+        row.verdict, row.status, row.seal = verdict, "resolved", seal
+        row.valid_until = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def guessed_seal(world: World, case: int) -> Callable[[bytes], str | None]:
+    """Seal a row as the product does, with a secret somebody thinks it has."""
+
+    def seal(secret: bytes) -> str | None:
+        approvals = Approvals(world.database, secret=secret, epoch="epoch-1")
+        with world.database.reading() as session:
+            return approvals.seal(session.get_one(CaseRow, case))
+
+    return seal

@@ -1,11 +1,13 @@
 """A thousand open questions are listed and expired with few statements, however many they are."""
 
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import event
 
 from dryad.orchestration.review.opening import needs, new_case
@@ -64,3 +66,25 @@ def test_a_thousand_late_questions_are_closed_in_a_few_passes(world: World):
         closed += len(world.cases.upkeep.expire(limit=200))
     assert closed == MANY
     assert world.cases.open(ACME) == []
+
+
+@pytest.mark.soak
+def test_the_figures_of_a_thousand_open_questions(world: World, capsys: pytest.CaptureFixture[str]):
+    ask_many(world)
+    figures: list[str] = []
+
+    def timed(what: str, do: Callable[[], Any]) -> None:
+        wall, cpu = time.monotonic(), time.process_time()
+        do()
+        wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+        figures.append(f"{what} {wall:.2f} s, {cpu:.2f} CPU s")
+
+    timed("listed", lambda: world.cases.open(ACME, limit=MANY))
+    timed("a pass over those waiting", world.cases.upkeep.expire)
+    world.now += timedelta(hours=25)
+    timed("a pass that closes 200", world.cases.upkeep.expire)
+    timed("four that close the other 800", lambda: [world.cases.upkeep.expire() for _ in range(4)])
+    assert world.cases.open(ACME) == []
+    with capsys.disabled():
+        kind = world.database.engine.dialect.name
+        print(f"\n{MANY} open questions on {kind}: {'; '.join(figures)}")  # noqa: T201 - quoted
