@@ -37,12 +37,14 @@ from dryad.memory.recollection import recollection_problems
 from dryad.operations.backups.installed import backups_of
 from dryad.operations.backups.sets import Backups
 from dryad.operations.health import Health
+from dryad.operations.objectives import SAFEGUARD_EVERY
 from dryad.orchestration.decisions import Decisions
 from dryad.orchestration.endings import Endings
 from dryad.orchestration.hybrid import HybridOrchestrator
 from dryad.orchestration.recalibration import Recalibrations
 from dryad.orchestration.requests import TaskLimits
 from dryad.orchestration.review.cases import Cases
+from dryad.orchestration.review.consents import Consents
 from dryad.orchestration.review.lifting import Lifting
 from dryad.orchestration.review.plans import EditedPlans
 from dryad.orchestration.review.quality import Reviews
@@ -234,6 +236,14 @@ class Services(MemoryServices):
         )  # fmt: skip
 
     @cached_property
+    def consents(self) -> Consents:
+        """Who may let a set replace everything."""
+        return Consents(
+            self.database, self.reviewers, secret=self.secrets.review_secret,
+            epoch=self.installation.epoch(), clock=self.clock,
+        )  # fmt: skip
+
+    @cached_property
     def edited_plans(self) -> EditedPlans:
         """Plans that people wrote."""
         return EditedPlans(self.agents, self.tools, most_steps=self.settings.max_plan_steps)
@@ -287,7 +297,7 @@ class Services(MemoryServices):
     @cached_property
     def health(self) -> Health:
         """How the installation is."""
-        return Health(self.database, self.clock)
+        return Health(self.database, self.clock, periods={"backups": SAFEGUARD_EVERY})
 
 
 def _in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

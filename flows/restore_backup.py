@@ -1,5 +1,6 @@
 """A restore, asked for and answered in the Prefect UI; the supervisor does what no run can."""
 
+import itertools
 from typing import Any, Literal
 
 from prefect import flow, suspend_flow_run
@@ -12,7 +13,11 @@ from dryad.foundation.errors import Conflict, Corrupt, InvalidRequest, NotFound,
 from dryad.operations.restores.loss import Loss
 from tasks._journal import carried, keep_contract
 from tasks.restores import (
+    Asked,
+    Heard,
+    ask_consent,
     hand_over,
+    hear_consent,
     keep_safety_copy,
     make_ready,
     publish_loss,
@@ -20,8 +25,15 @@ from tasks.restores import (
     weigh,
 )
 
-CONTRACT = 1
+CONTRACT = 2
 """Raised whenever the order, the keys or the stored types of the steps below change."""
+
+
+_PROVE = (
+    "\n\nReviewers are enrolled, so one of them has to say it: fill in your id as it was enrolled, "
+    "and the code that `dryad backup consent {set} --run {run} --as ID` shows you. It is good for "
+    "this run and this set only."
+)
 
 
 class RestoreForm(BaseModel):
@@ -41,6 +53,7 @@ class Consent(RunInput):
 
     decision: str = Field(title="Decision")
     approver: str = Field("", title="Your name", description="For the record; not verified here.")
+    code: str = Field("", title="Code", description="Only once reviewers are enrolled.")
 
 
 @flow(name="restore-backup", flow_run_name="restore-{request.subject}")
@@ -60,17 +73,32 @@ async def restore_backup(request: RestoreForm) -> State[Any]:
 async def _restore(wanted: str) -> State[Any]:
     lost = await weigh(wanted)
     await publish_loss(lost)
-    consent = await suspend_flow_run(wait_for_input=_form(lost), key="consent", timeout=None)  # pyright: ignore[reportGeneralTypeIssues] - typed as if it were sync
-    if not consent.decision.startswith("replace"):
+    heard = await _consent(lost)
+    if heard is None:
         return Completed(name="Rejected", message=f"{lost.set_id} is not restored")
     copy = await keep_safety_copy(lost)
     prepared = await make_ready(lost.set_id)
-    await hand_over(prepared, lost, consent.approver)
+    await hand_over(prepared, lost, heard.by)
     kept = f"safety copy {copy}; " if copy else ""
     return Completed(message=f"{kept}the supervisor switches now and reports by a run of its own")
 
 
-def _form(lost: Loss) -> type[Consent]:
+async def _consent(lost: Loss) -> Heard | None:
+    """Ask until it is known who consents, or somebody says no."""
+    asked, refusal = await ask_consent(), ""
+    for turn in itertools.count(1):
+        form = _form(lost, asked, refusal)
+        said = await suspend_flow_run(wait_for_input=form, key=f"consent-{turn}", timeout=None)  # pyright: ignore[reportGeneralTypeIssues] - typed as if it were sync
+        if not said.decision.startswith("replace"):
+            return None
+        heard = await hear_consent(lost.set_id, said.approver, said.code)
+        if heard.by:
+            return heard
+        refusal = heard.refusal
+    return None
+
+
+def _form(lost: Loss, asked: Asked, refusal: str) -> type[Consent]:
     options = (f"replace everything by {lost.set_id}", "leave everything as it is")
     decision: Any = (Literal[options], Field(title="Decision"))
     model = create_model("Consent", __base__=Consent, decision=decision)
@@ -80,6 +108,8 @@ def _form(lost: Loss) -> type[Consent]:
             f"last {lost.age} is lost; the table `restore-replaces` of this run says how much. A "
             "safety copy is kept first, all processes are stopped for the switch, and what is "
             "restored stands still until a person lifts the stop."
+            + (_PROVE.format(set=lost.set_id, run=asked.run) if asked.needs_code else "")
+            + (f"\n\n**The last answer did not count:** {refusal}" if refusal else "")
         )
     )
 

@@ -4,6 +4,7 @@ from prefect.artifacts import acreate_table_artifact
 
 from dryad.foundation.tenants import DEFAULT
 from dryad.operations.drills import RPO, RTO, Drill, checklist
+from dryad.operations.objectives import DRILLED
 from dryad.platform.drill import drill
 from tasks._journal import step
 from tasks._policy import PLAIN
@@ -17,7 +18,7 @@ def run_drill(wanted: str) -> Drill:
     ended = drill(dryad.settings, wanted)
     dryad.audit.append(
         DEFAULT,
-        "recovery_drilled",
+        DRILLED,
         actor="recovery-drill",
         subject=ended.set_id,
         data={

@@ -12,7 +12,8 @@ from dryad.operations.restores.loss import Loss, loss
 from dryad.operations.restores.marks import Held
 from dryad.operations.restores.request import request
 from dryad.operations.restores.restore import Restore
-from tasks._journal import step
+from dryad.orchestration.review.reviewers import Claim
+from tasks._journal import carried_run, step
 from tasks._policy import PLAIN
 from tasks._services import services
 
@@ -50,6 +51,39 @@ async def publish_loss(lost: Loss) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a person is asked before anything is replaced."""
+
+    run: str
+    needs_code: bool
+    """Whether reviewers are enrolled, so that one of them has to consent."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What came of an answer: who consented, or why that is not known."""
+
+    by: str
+    refusal: str = ""
+
+
+@step("ask")
+def ask_consent() -> Asked:
+    """Say what the form has to ask for."""
+    return Asked(carried_run().lease.run, services().consents.need_code())
+
+
+@step("hear")
+def hear_consent(set_id: str, approver: str, code: str) -> Heard:
+    """Find out who consents; a wrong code is counted, and asked for again."""
+    claim = Claim(approver.strip(), code.strip())
+    try:
+        return Heard(services().consents.give(carried_run().lease.run, set_id, claim))
+    except Refused as error:
+        return Heard("", error.message)
+
+
 @step("safety-copy", policy=PLAIN)
 def keep_safety_copy(lost: Loss) -> str:
     """Keep what is replaced, where it can be read; return the name of that set, or ''."""
@@ -67,13 +101,13 @@ def make_ready(set_id: str) -> Prepared:
 
 
 @step("hand-over")
-def hand_over(prepared: Prepared, lost: Loss, approver: str) -> None:
+def hand_over(prepared: Prepared, lost: Loss, by: str) -> None:
     """Put it on record, then ask the supervisor to switch: the last thing this run does."""
     dryad = services()
     dryad.audit.append(
         DEFAULT,
         "restore_requested",
-        actor=f"{approver or 'ui'} (unverified)",
+        actor=by,
         subject=lost.set_id,
         data={"restore": prepared.id},
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dryad.cli.backup_consent import consent
 from dryad.cli.backup_moments import base, check_pitr
 from dryad.cli.backup_restore import restore
 from dryad.cli.local import services
@@ -186,6 +187,7 @@ def drill(wanted: SetName = "newest", *, as_json: Json = False) -> None:
 app.command()(restore)
 app.command()(base)
 app.command()(check_pitr)
+app.command()(consent)
 
 
 def _row(one: "Listed") -> dict[str, Any]:

@@ -19,6 +19,7 @@ from dryad.foundation.environment import load
 from dryad.foundation.errors import DryadError, Superseded
 from dryad.foundation.ids import RunId
 from dryad.foundation.journal import Lease
+from dryad.operations.objectives import SAFEGUARD_EVERY
 from dryad.platform.rounds import Rounds
 from dryad.runs import Runs
 
@@ -61,6 +62,7 @@ class Keeper:
             Beat("embed", rounds.embed, 15),
             Beat("appraise", rounds.appraise, 3600),
             Beat("purge", rounds.purge, 300),
+            Beat("safeguard", rounds.safeguard, SAFEGUARD_EVERY.total_seconds()),
         ]
         self._stopping = threading.Event()
 

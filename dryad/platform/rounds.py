@@ -14,6 +14,7 @@ from dryad.foundation.errors import NotFound, Unavailable
 from dryad.foundation.ids import RunId, TaskId
 from dryad.foundation.stops import GLOBAL, Stop
 from dryad.operations.health import Finding
+from dryad.operations.objectives import recoverable
 from dryad.orchestration.review.questions import Case
 from dryad.orchestration.review.verdicts import WAKE_APPROVER
 from dryad.orchestration.tasks import End, Task
@@ -182,6 +183,17 @@ class Rounds:
                 "sandbox": self._sandbox,
             }
         )
+
+    def safeguard(self) -> None:
+        """See whether everything could be recovered as promised; an alarm when it could not."""
+        services = self.services
+
+        def backups() -> Finding:
+            return recoverable(services.backups, services.database, services.clock)
+
+        found = services.health.measure({"backups": backups})["backups"]
+        if found.status != "healthy":
+            log.critical("recovery_objectives_missed", reason=found.reason)
 
     # -- following one run
 

@@ -16,6 +16,8 @@ from dryad.foundation.errors import Unavailable
 from dryad.operations.backups.facts import ledger_positions
 
 _MAINTENANCE = "postgres"
+_NAME_KEPT = 30
+"""PostgreSQL cuts names at 63 bytes."""
 
 
 class Cluster:
@@ -111,6 +113,16 @@ class Cluster:
         with self._connected(_MAINTENANCE) as connection:
             return set(connection.execute(text("SELECT datname FROM pg_database")).scalars())
 
+    def leftovers(self, use: str) -> list[str]:
+        """Return the databases that were made beside this one for a use, whoever made them.
+
+        None for a long name: another database could begin the same.
+        """
+        if len(self.database) > _NAME_KEPT:
+            return []
+        prefix = prefix_of(self.database, use)
+        return sorted(name for name in self.databases() if name.startswith(prefix))
+
     # -- helpers
 
     def _administer(self, *statements: str) -> None:
@@ -165,6 +177,11 @@ class Cluster:
                             stream.close()
             if process.returncode != 0:
                 raise Unavailable(f"{name} failed: {_last(said)}")
+
+
+def prefix_of(database: str, use: str) -> str:
+    """Return how the names of databases begin that are made beside one for a use."""
+    return f"{database[:_NAME_KEPT]}_{use}_"
 
 
 def tool(name: str, tools: Path | None) -> str:

@@ -1,7 +1,7 @@
 """One set into several targets at once; a target that fails loses its copy, and the rest go on."""
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from dryad.foundation import logs
@@ -43,6 +43,7 @@ class Spread:
         try:
             yield sink
         finally:
+            sink.let_go(self.failed)
             self.each(sink.close)
 
     def publish(self, manifest: bytes) -> None:
@@ -90,6 +91,12 @@ class Sink:
     def write(self, data: bytes, /) -> None:
         """Write into all."""
         self._spread.each(lambda target: self._open[target.name].write(data))
+
+    def let_go(self, failed: Mapping[str, str]) -> None:
+        """Close the files in targets that failed; what was not written yet cannot be."""
+        for name in self._open.keys() & failed.keys():
+            with suppress(OSError, DryadError):
+                self._open.pop(name).close()
 
     def close(self, target: Target) -> None:
         """See that the file is kept; raises what the target raises."""

@@ -13,6 +13,7 @@ from dryad.foundation.errors import Corrupt, NotFound, Refused
 from dryad.operations.backups import opening
 from dryad.operations.backups.key import BackupKey
 from dryad.operations.backups.manifest import Manifest, Part, Verification
+from dryad.operations.backups.postgres import prefix_of
 from dryad.operations.backups.sources import Stores
 from dryad.operations.backups.targets import Target
 
@@ -93,7 +94,9 @@ class Verifier:
         if url is None or self.stores.is_sqlite(part.name):
             return [f"part {part.name}: there is no PostgreSQL here to restore it into"]
         cluster = self.stores.cluster(url)
-        database = f"dryad_verify_{secrets.token_hex(4)}"
+        for left in cluster.leftovers("verify"):
+            cluster.drop(left)  # one verifies at a time, so whoever made it was killed
+        database = f"{prefix_of(cluster.database, 'verify')}{secrets.token_hex(4)}"
         opening.open_postgres(target, manifest, part, self.key, into=cluster, database=database)
         try:
             counts, positions = cluster.facts(database)

@@ -108,7 +108,7 @@ def mark_ledger(url: str, origin: Origin, *, key: bytes, heads: Path, clock: Clo
 
 
 def mark_prefect(url: str, origin: Origin, *, clock: Clock) -> int:
-    """Let nothing start in a restored Prefect database: no schedule, no run from before.
+    """Let nothing start in a restored Prefect database: no schedule, automation or run from before.
 
     Returns:
         How many runs are held: Cancelled, by the name Held, so that neither a worker nor an answer
@@ -120,6 +120,7 @@ def mark_prefect(url: str, origin: Origin, *, clock: Clock) -> int:
     try:
         with engine.begin() as connection:
             connection.execute(text("UPDATE deployment_schedule SET active = false"))
+            connection.execute(text("UPDATE automation SET enabled = false"))
             live = connection.execute(text(_LIVE_RUNS)).all()
             for run, _ in live:
                 values = {"run": str(run), "state": str(uuid4()), "at": at, "why": origin.reason}

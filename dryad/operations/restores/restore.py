@@ -3,6 +3,7 @@
 import secrets
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dryad.operations.backups.sets import Backups, Listed
 from dryad.operations.backups.sources import LEFT_OUT
 from dryad.operations.backups.targets import Target
 from dryad.operations.restores.journal import RestoreJournal
+from dryad.operations.restores.leftovers import drop_leftovers, fresh_database
 from dryad.operations.restores.marks import (
     Held,
     Origin,
@@ -79,6 +81,7 @@ class Restore:
             )
         manifest, target = wanted.manifest, wanted.targets[0]
         self._forget_earlier()
+        drop_leftovers(self._stores)
         self._require_room(manifest)
         try:
             (self.directory / "fresh").mkdir(mode=0o700, parents=True)
@@ -260,7 +263,7 @@ class Restore:
         return self.id.replace("-", "_")
 
     def _fresh_database(self, cluster: Cluster) -> str:
-        return f"{cluster.database[:30]}_restore_{self._suffix}"
+        return fresh_database(cluster, self.id)
 
     def _beside(self, live: Path) -> Path:
         return live.with_name(f"{live.name}.restore-{self.id}")
@@ -307,6 +310,8 @@ def recover(backups: Backups, anchor: Path) -> list[Outcome]:
         The restores that were cut off.
     """
     cut_off: list[Outcome] = []
+    with suppress(Unavailable):  # a database that does not answer holds up no other
+        drop_leftovers(backups.stores)
     folder = restores(backups.stores.home)
     for directory in sorted(folder.iterdir()) if folder.is_dir() else []:
         if not directory.is_dir():

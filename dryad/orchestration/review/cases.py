@@ -131,7 +131,7 @@ class Cases(CaseReading):
         Raises:
             NotFound: the tenant has no such case.
             InvalidRequest: the answer is none; the case stays open.
-            Conflict: the case was closed before.
+            Conflict: the case was closed before, or is held since a restore.
             Refused: it is not known who answers, or they may not say this; the case stays open.
         """
         with self._database.reading() as session:
@@ -197,6 +197,11 @@ class Cases(CaseReading):
 
     def _still_open(self, session: Session, case_id: int) -> CaseRow:
         row = session.get_one(CaseRow, case_id, with_for_update=True)
+        if row.status == "held":
+            raise Conflict(
+                f"question #{case_id} was asked before a restore and is held",
+                f"`dryad tasks release {row.task}` begins its task anew, which asks again.",
+            )
         closed = f"{row.verdict['decision']} by {row.verdict['by']}" if row.verdict else ""
         if row.due <= self._clock() and not closed:  # the keeper will close it
             closed = f"nobody answered before {row.due:%Y-%m-%d %H:%M} UTC"
@@ -245,7 +250,9 @@ class Cases(CaseReading):
         """Judge the answer that lies stored for the round now open, at most once."""
         with self._database.reading() as session:
             row = session.get_one(CaseRow, case_id)
-            if row.verdict is not None or row.round == 0 or row.judged >= row.round:
+            if row.verdict is not None or row.status == "held":
+                return
+            if row.round == 0 or row.judged >= row.round:
                 return
             run, asked = RunId(row.run), row.round
         stored = self._answers.stored_answer(run, form_key(case_id, asked))

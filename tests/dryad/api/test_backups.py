@@ -2,10 +2,14 @@
 
 from collections.abc import Generator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pyotp.totp import TOTP
 
+from dryad.foundation.errors import Refused
 from dryad.operations.backups.making import Purpose
+from dryad.orchestration.review.reviewers import Claim
 from tests.dryad.api.conftest import House, serving
 
 PATH = "/api/v1/backups"
@@ -43,3 +47,21 @@ def test_sets_are_the_operators_affair(kept: House):
     with kept.client(kept.key("acme")) as tenant:
         assert tenant.get(PATH).status_code == 403
         assert tenant.get(f"{PATH}/newest").status_code == 403
+
+
+def test_a_reviewer_gets_a_code_for_one_run_and_one_set(kept: House):
+    made = "20251013-020000-1f3c"
+    enrolled = kept.services.reviewers.add("ada", by="test")
+    seed = parse_qs(urlsplit(enrolled.uri).query)["secret"][0]
+    body = {"run": "run-1", "approver": "ada", "code": TOTP(seed).now()}
+    path = f"{PATH}/{made}/consent"
+    with kept.client(kept.key("acme", "tasks:read")) as plain:
+        assert plain.post(path, json=body).status_code == 403, "it needs the right to review"
+    with kept.client(kept.services.secrets.operator_key) as operator:
+        assert operator.post(path, json={**body, "code": "000000"}).status_code == 403
+        code = operator.post(path, json=body).raise_for_status().json()["code"]
+        assert operator.post(path, json=body).status_code == 403, "a one-time code is good once"
+    consents = kept.services.consents
+    assert consents.give("run-1", made, Claim("ada", code)) == "ada"
+    with pytest.raises(Refused):
+        consents.give("run-2", made, Claim("ada", code))

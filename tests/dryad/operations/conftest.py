@@ -28,6 +28,8 @@ CREATE TABLE flow_run (id VARCHAR(36), state_id VARCHAR(36), state_type TEXT, st
 CREATE TABLE flow_run_state (id VARCHAR(36), flow_run_id VARCHAR(36), type TEXT, name TEXT,
     timestamp TIMESTAMP, message TEXT);
 CREATE TABLE deployment_schedule (id VARCHAR(36), active BOOLEAN);
+CREATE TABLE automation (id VARCHAR(36), enabled BOOLEAN);
+INSERT INTO automation VALUES ('m', true);
 INSERT INTO deployment_schedule VALUES ('s', true);
 INSERT INTO flow_run (id, state_type, auto_scheduled, idempotency_key) VALUES
     ('a', 'COMPLETED', false, 'k1'), ('b', 'PAUSED', false, 'k2'), ('c', 'SCHEDULED', true, 'k3')
@@ -75,12 +77,15 @@ class House:
 @pytest.fixture(params=["sqlite", "postgres"])
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> House:
     """A filled installation, once on each technology."""
-    home = tmp_path / "home"
     if request.param == "sqlite":
-        return filled(_on_sqlite(home))
-    server = request.getfixturevalue("postgres_server")
-    ledger, prefect = (_empty(server, f"kept_{next(_names)}") for _ in "ab")
-    return filled(Stores(home, ledger, prefect, "", postgres_tools=postgres_tools()))
+        return filled(_on_sqlite(tmp_path / "home"))
+    return _on_postgres(request.getfixturevalue("postgres_server"), tmp_path / "home")
+
+
+@pytest.fixture
+def postgres_house(postgres_server: str, tmp_path: Path) -> House:
+    """A filled installation on PostgreSQL alone: for what lies on its server."""
+    return _on_postgres(postgres_server, tmp_path / "home")
 
 
 @pytest.fixture
@@ -109,6 +114,11 @@ def filled(stores: Stores) -> House:
     found = House(stores, home / "secrets", Clock())
     found.tell("first")
     return found
+
+
+def _on_postgres(server: str, home: Path) -> House:
+    ledger, prefect = (_empty(server, f"kept_{next(_names)}") for _ in "ab")
+    return filled(Stores(home, ledger, prefect, "", postgres_tools=postgres_tools()))
 
 
 def _on_sqlite(home: Path) -> Stores:

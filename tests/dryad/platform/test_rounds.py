@@ -17,6 +17,7 @@ from dryad.foundation.database.models import Base
 from dryad.foundation.ids import RunId, TenantId
 from dryad.foundation.journal import Lease
 from dryad.foundation.provision import provision
+from dryad.operations.backups.making import Purpose
 from dryad.orchestration.review.questions import Question
 from dryad.orchestration.tasks import Request, Task
 from dryad.platform.rounds import BEGINS_WITHIN, STOPS_WITHIN, Rounds
@@ -232,3 +233,70 @@ def test_chroma_without_vectors_is_said_to_be_of_no_use(
         found = house.services.health.report().details["chromadb"]
     assert found.status == "degraded"
     assert "DRYAD_EMBEDDER" in found.reason
+
+
+class Safeguarded:
+    """An installation whose keeper says whether it could be recovered."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+
+    def told(self) -> str:
+        """What health says; '' when all is well."""
+        self.house.rounds.safeguard()
+        found = self.house.services.health.report().details["backups"]
+        assert (found.status == "healthy") == (found.reason == "")
+        return found.reason
+
+    def keep(self) -> str:
+        return self.house.services.backups.create(Purpose()).manifest.id
+
+    def drilled(self, *missed: str) -> None:
+        self.house.services.audit.append(
+            TENANT, "recovery_drilled", actor="t", subject="s", data={"missed": list(missed)}
+        )
+
+
+@pytest.fixture
+def safeguarded(tmp_path: Path, prefect_server: PrefectServer) -> Generator[Safeguarded]:
+    elsewhere = {"DRYAD_PREFECT_API_URL": prefect_server.url}  # another's: it keeps itself
+    with (
+        prefect_server.client() as prefect,
+        closing(House(tmp_path / "home", prefect_server, prefect, **elsewhere)) as house,
+    ):
+        yield Safeguarded(house)
+
+
+def test_that_no_good_set_is_young_enough_is_told(safeguarded: Safeguarded, tmp_path: Path):
+    """By health, and as an alarm in the log, before anybody needs what is not there."""
+    told, house = safeguarded.told, safeguarded.house
+    assert told() == ""  # a day to make the first one
+    house.later = timedelta(hours=25)
+    assert "there is no good backup set" in told()
+    assert house.services.health.report().status != "healthy"
+    first = safeguarded.keep()
+    assert told() == ""
+    house.later = timedelta(hours=48)
+    assert told() == ""
+    house.later = timedelta(hours=50)
+    assert "RPO: the newest good backup set is 25 h old" in told()
+    second = safeguarded.keep()
+    assert told() == ""
+    (file,) = (tmp_path / "backups" / second).glob("dryad.*")
+    file.write_bytes(b"rot")
+    house.services.backups.verify(house.services.backups.find("newest"))
+    assert house.services.backups.find("newest").id == first
+    assert "RPO: the newest good" in told(), "a bad set counts for nothing"
+    alarms = (tmp_path / "logs" / "gremlins_errors.log").read_text()
+    assert alarms.count("recovery_objectives_missed") == 3
+
+
+def test_a_drill_that_missed_or_never_was_is_told(safeguarded: Safeguarded):
+    safeguarded.keep()
+    safeguarded.drilled("RTO: it took 5:00:00, allowed are 4:00:00")
+    assert "RTO: it took 5:00:00" in safeguarded.told()
+    safeguarded.drilled()
+    assert safeguarded.told() == ""
+    safeguarded.house.later = timedelta(days=40)
+    safeguarded.keep()
+    assert "no recovery was drilled for" in safeguarded.told()

@@ -33,7 +33,9 @@ def test_a_set_holds_both_databases_the_files_and_the_settings(house: House, tmp
     dryad, prefect, files, _ = made.manifest.parts
     assert dryad.counts["audit"] == dryad.counts["tenants"] == 1
     assert dryad.positions["audit"]["default"][0] == 1
-    assert prefect.counts == {"deployment_schedule": 1, "flow_run": 3, "flow_run_state": 0}
+    assert prefect.counts == {
+        "automation": 1, "deployment_schedule": 1, "flow_run": 3, "flow_run_state": 0
+    }  # fmt: skip
     assert files.counts["files"] == 2
     assert [(one.id, one.state) for one in backups.listed()] == [(made.manifest.id, "unverified")]
 
@@ -44,6 +46,22 @@ def test_a_good_set_is_verified_and_leaves_nothing_behind(house: House, tmp_path
     assert problems(backups) == ""
     assert backups.listed()[0].state == "verified"
     assert list((house.stores.home / "scratch").iterdir()) == []
+
+
+def test_what_a_killed_verification_left_on_the_server_goes_with_the_next(
+    postgres_house: House, tmp_path: Path
+):
+    cluster = postgres_house.stores.cluster(postgres_house.stores.database)
+    left, foreign = f"{cluster.database}_verify_0000", f"other{cluster.database}_verify_0000"
+    for name in (left, foreign):
+        cluster.create(name)
+    backups = postgres_house.backups(tmp_path / "kept")
+    backups.create(Purpose())
+    assert problems(backups) == ""
+    there = {name for name in cluster.databases() if "_verify_" in name}
+    assert left not in there
+    assert foreign in there
+    cluster.drop(foreign)
 
 
 def test_no_secret_leaves_the_machine(sqlite_house: House, tmp_path: Path):

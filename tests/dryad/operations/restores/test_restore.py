@@ -106,6 +106,7 @@ def test_a_restored_installation_is_what_it_was_and_stands_still(house: House, t
     assert not rows(
         str(house.stores.prefect_database), "SELECT 1 FROM deployment_schedule WHERE active"
     )
+    assert not rows(str(house.stores.prefect_database), "SELECT 1 FROM automation WHERE enabled")
     database = Database(house.stores.database)
     found = audit(house, database)
     assert found.verify("default").intact
@@ -230,6 +231,22 @@ def test_what_was_prepared_and_not_asked_for_goes(sqlite_house: House, tmp_path:
     assert [outcome.id for outcome in recover(backups, anchor(sqlite_house))] == [unasked.id]
     assert not (unasked.directory / "fresh").exists()
     assert asked.journal.last() == "prepared"
+
+
+def test_a_database_that_a_killed_restore_was_having_made_goes(
+    postgres_house: House, tmp_path: Path
+):
+    """The server may finish making it after the next one has looked."""
+    house = postgres_house
+    backups = kept_and_gone_on(house, tmp_path)
+    prepared = Restore.new(backups, anchor(house))
+    prepared.prepare(backups.find("newest"))
+    request(backups, prepared.id)
+    cluster = house.stores.cluster(house.stores.database)
+    cluster.create(f"{cluster.database}_restore_20250101_000000_abcd")
+    recover(backups, anchor(house))
+    (left,) = cluster.leftovers("restore")
+    assert left.endswith(prepared.id.replace("-", "_")), "what waits for the switch stays"
 
 
 def test_a_request_that_nobody_here_signed_is_refused(sqlite_house: House, tmp_path: Path):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dryad.execution.steps import Approval, Lapsed
+from dryad.foundation.database.models import CaseRow
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
 from tests.dryad.orchestration.review.conftest import ACME, BOB, CALL, GLOBEX, QUESTION, World
 
@@ -142,6 +143,18 @@ def test_a_restored_installation_honours_no_old_approval(world: World):
     world.cases.answer(ACME, case.id, decision="approve", reason="fine", by=BOB)
     with world.database.transaction() as session, pytest.raises(Refused):
         world.of_epoch("epoch-2").spend(session, Approval(case.id, "s1", **CALL, run="run-1"))
+
+
+def test_a_question_that_is_held_since_a_restore_takes_no_answer(world: World):
+    """Neither by API nor in the old form: what it is about may have been done since."""
+    case = world.cases.settle(QUESTION)
+    with world.database.transaction() as session:
+        session.get_one(CaseRow, case.id).status = "held"
+    with pytest.raises(Conflict, match="asked before a restore"):
+        world.cases.answer(ACME, case.id, decision="approve", reason="fine", by=BOB)
+    world.fill_in(case.key, decision=f"approve #{case.id}")
+    assert world.cases.settle(QUESTION).verdict is None
+    assert world.cases.get(ACME, case.id).verdict is None
 
 
 def test_changed_arguments_are_another_question(world: World):
