@@ -1,6 +1,6 @@
 """The only place that chooses adapters: by the settings, once, when an installation starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal
 
@@ -124,12 +124,17 @@ def ingestible(settings: Settings) -> Allowed:
     )
 
 
-def models(settings: Settings, keys: Callable[[str], str | None]) -> Models:
+def models(
+    settings: Settings,
+    keys: Callable[[str], str | None],
+    allowed: Callable[[str], Collection[str] | None],
+) -> Models:
     """Return the language models the settings name; each fall-back is logged.
 
     Args:
         settings: Where they are, and the keys that stand in the environment: those win.
         keys: Knows the others, by provider.
+        allowed: Knows the providers that a tenant's policy allows; None: all.
     """
     s = settings
     return Models(
@@ -151,6 +156,7 @@ def models(settings: Settings, keys: Callable[[str], str | None]) -> Models:
             "model_fell_back", model=model, reason=reason
         ),
         on_retry=lambda model, reason: log.info("model_asked_again", model=model, reason=reason),
+        allowed=allowed,
     )
 
 

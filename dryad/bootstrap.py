@@ -93,7 +93,11 @@ class Services(MemoryServices):
     @cached_property
     def models(self) -> Models:
         """The language models agents think with."""
-        return adapters.models(self.settings, self._model_keys)
+        return adapters.models(
+            self.settings,
+            self._model_keys,
+            lambda tenant: self.policies.current(TenantId(tenant)).providers,
+        )
 
     @cached_property
     def teller(self) -> Teller | None:

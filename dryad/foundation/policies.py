@@ -41,6 +41,11 @@ class PolicyDocument(BaseModel):
         description="Calls with effects, or of tools that read secrets, once an agent has read "
         "untrusted text: a person is asked, or they are refused",
     )
+    providers: tuple[Literal["ollama", "openai", "anthropic"], ...] | None = Field(
+        default=None,
+        description="Model providers that what is said may go to, beside the offline one, from "
+        "which nothing leaves; none given: those the installation has",
+    )
     task_force_above: float = Field(
         default=0.55, ge=0, le=1, description="Complexity above which several agents may work"
     )

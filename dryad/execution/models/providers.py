@@ -1,6 +1,6 @@
 """Which model an agent thinks with: chosen by settings, in an explicit order, never silently."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -66,8 +66,10 @@ class Models:
         *,
         on_fallback: Callable[[str, str], None] = lambda _model, _reason: None,
         on_retry: Callable[[str, str], None] = lambda _model, _reason: None,
+        allowed: Callable[[str], Collection[str] | None] = lambda _tenant: None,
     ) -> None:
         self._choice = choice
+        self._allowed = allowed
         self._on_fallback = on_fallback
         self._on_retry = on_retry
         self._budget = RetryBudget()
@@ -77,22 +79,30 @@ class Models:
         """Why answers are less than a language model's, or ''."""
         return OFFLINE if self._choice.provider == "offline" else ""
 
-    def model_for(self, _tenant: str, agent: "AgentSpec | None" = None) -> "Language":
+    def model_for(self, tenant: str, agent: "AgentSpec | None" = None) -> "Language":
         """Return the model `agent` thinks with: its own, else the installation's.
 
+        Providers that the tenant's policy does not name are passed over, but for the one an agent
+        names itself: that is refused.
+
         Raises:
-            Refused: the model's price is unknown, or its key is missing.
+            Refused: the model's price is unknown, its key is missing, or the policy allows none.
             InvalidRequest: the agent names a provider there is not.
         """
         own: Mapping[str, str] = agent.model if agent is not None else {}
         first = own.get("provider") or self._choice.provider
         named = own.get("model") or (self._choice.model if "provider" not in own else None)
-        chain = [self._language(first, named)]
-        chain += [
-            self._language(provider, None)
-            for provider in self._choice.fallbacks
-            if provider != first
-        ]
+        order = {first: named} | {
+            provider: None for provider in self._choice.fallbacks if provider != first
+        }
+        allowed = self._allowed(tenant)
+        fit = [name for name in order if allowed is None or name in {"offline", *allowed}]
+        if not fit or ("provider" in own and first not in fit):
+            raise Refused(
+                f"the policy of {tenant} does not let text go to {first}",
+                "`dryad policies set providers=…` names the providers it may go to.",
+            )
+        chain = [self._language(provider, order[provider]) for provider in fit]
         return chain[0] if len(chain) == 1 else self._in_order(chain)
 
     def _in_order(self, chain: "Sequence[Language]") -> "Language":
