@@ -10,6 +10,10 @@ from sqlalchemy import create_engine, text
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import Base
 from tests import servers, services
+from tests.withstood import (
+    pytest_runtest_logreport,  # noqa: F401 - hooks, found by their names
+    pytest_terminal_summary,  # noqa: F401 - as above
+)
 
 SLOW_FOLDERS = {"e2e": pytest.mark.e2e, "flows": pytest.mark.prefect}
 

@@ -65,6 +65,17 @@ def import_image() -> None:
     subprocess.run(command, input=archive.getvalue(), check=True)
 
 
+def refusal() -> str:
+    """Try a container of the image; return why this machine runs none, '' if it does."""
+    tried = subprocess.run(
+        ["docker", "run", "--rm", "--network=host", "--volume=/usr:/usr:ro", IMAGE, "/bin/true"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if tried.returncode == 0 else f"no container runs: {tried.stderr.strip()[-300:]}"
+
+
 def seen_by_guests(*more: Path) -> list[str]:
     """Return the volumes with which a container has our Python, our code and nothing else.
 

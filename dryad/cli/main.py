@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "health": ("health", "Show how the installation is."),
     "logs": ("logs", "Read the logs from their end."),
     "audit": ("audit", "Prove and export who decided what."),
+    "bill": ("bill", "Which packages are installed, signed."),
     "tenants": ("tenants", "Whose data there is."),
     "keys": ("keys", "Who may call the API."),
     "config": ("config", "Settings in force, and where they come from."),

@@ -26,6 +26,8 @@ def docker() -> Generator[None]:
             patch.setenv("DOCKER_HOST", address)
         services.need("docker")
         engine.import_image()
+        if refused := engine.refusal():
+            services.lack("docker", refused)
         yield
 
 

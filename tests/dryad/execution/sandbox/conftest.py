@@ -1,8 +1,7 @@
-"""Every rung that works on this machine, and a table of what was attacked on which."""
+"""Every rung that works on this machine, and a way to note what was attacked on which."""
 
-from collections import Counter
 from collections.abc import Generator, Mapping
-from typing import cast
+from typing import Protocol, cast
 
 import pytest
 
@@ -19,7 +18,7 @@ from dryad.execution.sandbox.port import (
     SandboxResult,
     refuse_unless,
 )
-from tests import services
+from tests import services, withstood
 from tests.engine import docker_engine
 
 DECLARED: Mapping[RungName, frozenset[Guarantee]] = {
@@ -32,8 +31,6 @@ POOLED: Mapping[str, RungName] = {"bwrap, ahead": "bubblewrap", "ns, ahead": "na
 """Rungs whose guests may wait in a pool, each with an interpreter that was started ahead."""
 
 PLACES = (*ladder.RUNGS, *POOLED)
-
-_held: Counter[tuple[str, str]] = Counter()
 
 
 @pytest.fixture(scope="session")
@@ -66,20 +63,13 @@ def sandbox(request: pytest.FixtureRequest, rungs: dict[RungName, ladder.RungSta
     return status.sandbox
 
 
-def record(guarantee: str, rung: str) -> None:
-    """Count one attack that a rung withstood, in its guests or in those started ahead."""
-    _held[guarantee, rung] += 1
+class Record(Protocol):
+    """Counts one attack that a rung withstood, in its guests or in those started ahead."""
+
+    def __call__(self, guarantee: str, place: str, /) -> None: ...
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many attacks on which guarantee each rung withstood."""
-    if not _held:
-        return
-    names = list(PLACES)
-    terminalreporter.section("attacks withstood")
-    terminalreporter.line(f"{'guarantee':16}" + "".join(f"{name:>14}" for name in names))
-    for guarantee in dict.fromkeys(guarantee for guarantee, _ in _held):
-        counts = "".join(f"{_held[guarantee, name]:>14}" for name in names)
-        terminalreporter.line(f"{guarantee:16}{counts}")
-    totals = "".join(f"{sum(n for k, n in _held.items() if k[1] == x):>14}" for x in names)
-    terminalreporter.line(f"{'all':16}{totals}")
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Record:
+    """Note what the test attacked; see `tests/withstood.py`."""
+    return lambda guarantee, place: withstood.record(request.node, guarantee, place)

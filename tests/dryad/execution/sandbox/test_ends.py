@@ -15,7 +15,7 @@ import pytest
 
 from dryad.execution.sandbox.port import Limits, Sandbox, SandboxRequest
 from dryad.foundation.errors import Unavailable
-from tests.dryad.execution.sandbox.conftest import record
+from tests.dryad.execution.sandbox.conftest import Record
 from tests.dryad.execution.sandbox.hostile.world import processes_with
 from tests.servers import wait_for
 
@@ -76,7 +76,9 @@ def _guests() -> list[int]:
     return [c for c in children if b"marshal" in Path(f"/proc/{c}/cmdline").read_bytes()]
 
 
-async def test_daemons_that_outlive_their_parent_do_not_outlive_the_run(sandbox: Sandbox):
+async def test_daemons_that_outlive_their_parent_do_not_outlive_the_run(
+    sandbox: Sandbox, record: Record
+):
     mark, before = f"mark-{secrets.token_hex(8)}", _left_behind()
     result = await sandbox.run(SandboxRequest(code=_lingering(mark, 0.2)))
     assert result.exit_code == 0, result
@@ -86,7 +88,7 @@ async def test_daemons_that_outlive_their_parent_do_not_outlive_the_run(sandbox:
     record("nothing_left", sandbox.name)
 
 
-async def test_a_cancelled_run_leaves_nothing(sandbox: Sandbox):
+async def test_a_cancelled_run_leaves_nothing(sandbox: Sandbox, record: Record):
     mark, before = f"mark-{secrets.token_hex(8)}", _left_behind()
     run = asyncio.create_task(sandbox.run(SandboxRequest(code=_lingering(mark, 600))))
     await _started(mark)
@@ -116,7 +118,7 @@ asyncio.run(supervise(sys.argv[1], int(sys.argv[2])))
 """
 
 
-def test_everything_inside_twenty_dies_with_its_supervisor(sandbox: Sandbox):
+def test_everything_inside_twenty_dies_with_its_supervisor(sandbox: Sandbox, record: Record):
     mark, before = f"mark-{secrets.token_hex(8)}", _left_behind()
     supervisor = psutil.Popen(
         [sys.executable, "-c", _SUPERVISOR, sandbox.name, str(AT_ONCE)], stdin=subprocess.PIPE
@@ -135,7 +137,7 @@ def test_everything_inside_twenty_dies_with_its_supervisor(sandbox: Sandbox):
 
 
 @pytest.mark.parametrize("sandbox", _OURS, indirect=True)
-async def test_a_guest_that_is_killed_is_an_error_not_a_result(sandbox: Sandbox):
+async def test_a_guest_that_is_killed_is_an_error_not_a_result(sandbox: Sandbox, record: Record):
     mark = f"mark-{secrets.token_hex(8)}"
     run = asyncio.create_task(sandbox.run(SandboxRequest(code=_lingering(mark, 600))))
     await _started(mark)
@@ -148,7 +150,9 @@ async def test_a_guest_that_is_killed_is_an_error_not_a_result(sandbox: Sandbox)
 
 
 @pytest.mark.parametrize("sandbox", _OURS, indirect=True)
-async def test_a_guest_that_is_stopped_does_not_outlive_its_caller(sandbox: Sandbox):
+async def test_a_guest_that_is_stopped_does_not_outlive_its_caller(
+    sandbox: Sandbox, record: Record
+):
     mark = f"mark-{secrets.token_hex(8)}"
     run = asyncio.create_task(sandbox.run(SandboxRequest(code=_lingering(mark, 600))))
     await _started(mark)
@@ -161,7 +165,9 @@ async def test_a_guest_that_is_stopped_does_not_outlive_its_caller(sandbox: Sand
     record("nothing_left", sandbox.name)
 
 
-async def test_time_runs_out_for_a_run_that_hides_in_its_own_session(sandbox: Sandbox):
+async def test_time_runs_out_for_a_run_that_hides_in_its_own_session(
+    sandbox: Sandbox, record: Record
+):
     mark = f"mark-{secrets.token_hex(8)}"
     request = SandboxRequest(code=_lingering(mark, 600), limits=Limits(wall_seconds=1))
     result = await sandbox.run(request)

@@ -17,7 +17,7 @@ from dryad.execution.sandbox.port import (
     SandboxRequest,
     SandboxResult,
 )
-from tests.dryad.execution.sandbox.conftest import DECLARED, PLACES, POOLED, record
+from tests.dryad.execution.sandbox.conftest import DECLARED, PLACES, POOLED, Record
 from tests.dryad.execution.sandbox.hostile.attack import Attack
 from tests.dryad.execution.sandbox.hostile.bounds import BOUNDS
 from tests.dryad.execution.sandbox.hostile.calls import KERNEL
@@ -97,7 +97,7 @@ def trials(request: pytest.FixtureRequest) -> Generator[Trials]:
 
 @pytest.mark.parametrize(("sandbox", "attack"), CASES, ids=_name, indirect=["sandbox"])
 def test_an_attack_fails(
-    sandbox: Sandbox, attack: Attack, trials: Trials, request: pytest.FixtureRequest
+    sandbox: Sandbox, attack: Attack, trials: Trials, request: pytest.FixtureRequest, record: Record
 ):
     place = request.node.callspec.params["sandbox"]
     result = trials.result(place, sandbox, attack)
