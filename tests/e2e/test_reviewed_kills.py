@@ -150,7 +150,7 @@ def watched(house: Reviewed) -> Generator[list[dict[str, Any]]]:
             yield told
             time.sleep(HOLDS_SECONDS)  # the last ones are told within a second or two
         finally:
-            watcher.send_signal(signal.SIGINT)
+            watcher.terminate()  # an interrupt is ignored by what was begun in the background
             told += [json.loads(line) for line in watcher.stdout]
 
 

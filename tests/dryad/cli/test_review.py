@@ -117,7 +117,9 @@ def test_single_user_mode_comes_back_only_by_a_typed_sentence(dryad: Dryad):
 
 
 def test_the_inbox_is_watched_until_it_is_interrupted(installation: House, case: int):
-    command = [sys.executable, "-P", "-m", "dryad", "inbox", "--watch"]
+    # What is begun in the background ignores interrupts, and so would what it begins.
+    command = ["env", "--default-signal=INT", sys.executable, "-P", "-m", "dryad"]
+    command += ["inbox", "--watch"]
     environ = os.environ | installation.environ
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as watcher:
         assert watcher.stdout is not None
