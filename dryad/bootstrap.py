@@ -7,7 +7,7 @@ processes never disagree about where the data is.
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 from dryad import adapters
@@ -33,7 +33,7 @@ from dryad.foundation.settings import Settings
 from dryad.memory.erasure import Erasure
 from dryad.memory.ingest import Ingestion
 from dryad.memory.parsing.parsers import Parsers
-from dryad.memory.recollection import recollection_problems
+from dryad.memory.recollection import Recollection
 from dryad.operations.backups.installed import backups_of
 from dryad.operations.backups.sets import Backups
 from dryad.operations.health import Health
@@ -292,7 +292,13 @@ class Services(MemoryServices):
     @cached_property
     def backups(self) -> Backups:
         """What is kept of the installation."""
-        return backups_of(self.settings, proofs=[recollection_problems], clock=self.clock)
+        return backups_of(self.settings, proofs=[self._remembered], clock=self.clock)
+
+    def _remembered(self, url: str) -> list[str]:
+        """Prove a restored memory; only then is it asked what the live one is like."""
+        mirrored = self.installation.adapters().get("index") == "chroma"
+        index = partial(adapters.chroma_index, self.settings) if mirrored else None
+        return Recollection(self.embedder, index)(url)
 
     @cached_property
     def health(self) -> Health:

@@ -153,12 +153,13 @@ def answer(
 def _watch(client: Api, *, everywhere: bool, as_json: bool) -> None:
     """Print each event as it comes, until interrupted; a stream that breaks is opened anew."""
     known: set[int] = set()
-    last = ""
+    last, followed = "", False
     while True:
         name = ""
         path = "api/v1/consultations/events"
         try:
             for line in client.lines(path, last_id=last, everywhere=everywhere):
+                followed = True
                 if line.startswith("id: "):
                     last = line.removeprefix("id: ")
                 elif line.startswith("event: "):
@@ -166,7 +167,7 @@ def _watch(client: Api, *, everywhere: bool, as_json: bool) -> None:
                 elif line.startswith("data: "):
                     _tell(name, json.loads(line.removeprefix("data: ")), known, as_json=as_json)
         except Unavailable as lost:
-            if not last:
+            if not followed:
                 raise
             say(f"{lost.message}; trying again")
             time.sleep(_AGAIN_SECONDS)

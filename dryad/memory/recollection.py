@@ -1,32 +1,87 @@
-"""What must hold of a restored long-term memory: what is in it is found."""
+"""What must hold of a restored memory: its mirror can be made anew, and what is in it is found."""
 
-from contextlib import closing
+import secrets
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import func, select
 
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import DocumentRow, PassageRow
 from dryad.foundation.ids import TenantId
+from dryad.memory.index.port import VectorIndex
 from dryad.memory.librarian import Librarian
+from dryad.memory.mirroring.index import IndexCopy
+from dryad.memory.vectors import Embedder
 
 SEARCHES = 20
 _QUERY_WORDS = 15
 _AMONG = 10
+_NO_GENERATION = -1
 
 
-def recollection_problems(url: str) -> list[str]:
-    """Look for passages of a ledger by their own words; return, in words, which are not found.
+class Closable(VectorIndex, Protocol):
+    """An index that was opened for us."""
 
-    Args:
-        url: SQLAlchemy URL of a DRYAD database nobody else works on.
+    def close(self) -> None:
+        """Give it back."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recollection:
+    """Proves the long-term memory of a restored ledger.
+
+    Attributes:
+        embedder: Whose vectors are searched; None: words alone.
+        index: Opens, by a name of its own, a mirror in the server that mirrors the live ledger;
+            None: no server does.
     """
-    with closing(Database(url, pool_size=1)) as database:
-        librarian = Librarian(database)
-        return [
-            f"search: passage {passage.number} of {passage.document} is not found by its own words"
-            for passage in _sample(database)
-            if not _found(librarian, passage)
-        ]
+
+    embedder: Embedder | None = None
+    index: Callable[[str], Closable] | None = None
+
+    def __call__(self, url: str) -> list[str]:
+        """Make the mirror anew, and look for passages by their own words.
+
+        Args:
+            url: SQLAlchemy URL of a DRYAD database nobody else works on; what it says about its
+                mirror changes.
+
+        Returns:
+            What is wrong, in words.
+
+        Raises:
+            Unavailable: the mirror's server does not answer: nothing is known of the ledger.
+        """
+        with (
+            closing(Database(url, pool_size=2)) as database,
+            self._copied(database) as (copy, problems),
+        ):
+            librarian = Librarian(database, embedder=self.embedder, copy=copy)
+            return problems + [
+                f"search: passage {passage.number} of {passage.document} is not found by its own "
+                "words"
+                for passage in _sample(database)
+                if not _found(librarian, passage)
+            ]
+
+    @contextmanager
+    def _copied(self, database: Database) -> Generator[tuple[IndexCopy | None, list[str]]]:
+        if self.index is None or self.embedder is None:
+            yield None, []
+            return
+        with closing(self.index(f"verify{secrets.token_hex(4)}")) as index:
+            copy = IndexCopy(database, index, self.embedder)
+            try:
+                copy.keep()
+                found = copy.check().found
+                trouble = copy.trouble() or (f"{found} vectors differ" if found else "")
+                yield copy, [f"mirror: it cannot be made anew: {trouble}"] if trouble else []
+            finally:
+                index.drop_others(_NO_GENERATION)
 
 
 def _sample(database: Database) -> list[PassageRow]:

@@ -215,6 +215,7 @@ async def _follow(
     """Yield what comes and goes; an id stands where everything before its time was told."""
     end, quiet_since = time.monotonic() + seconds, time.monotonic()
     known: set[int] | None = None if since else set()
+    yield ": here\n\n"  # who follows an empty inbox knows that it does
     while time.monotonic() < end:
         looked = access.edge.services.clock()
         try:

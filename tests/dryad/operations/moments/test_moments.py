@@ -24,6 +24,7 @@ from dryad.operations.moments.rewind import set_of
 from dryad.operations.restores.loss import loss
 from dryad.operations.restores.offline import restore_offline
 from tests import servers, services
+from tests.dryad.cli.conftest import Done, call
 from tests.dryad.operations.conftest import House, filled
 from tests.dryad.operations.restores.test_restore import anchor, audit
 
@@ -244,3 +245,46 @@ def arrive(cluster: Cluster) -> str:
     segment = cluster.bases.server.close_segment()
     assert arrived(cluster.archive, segment)
     return segment
+
+
+def test_an_operator_checks_keeps_a_base_and_goes_back(archiving: tuple[str, Path], tmp_path: Path):
+    """The same by the commands of the runbook, as one types them."""
+    server, archive = archiving
+    made = made_cluster(server, tmp_path, archive, f"typed{time.monotonic_ns()}")
+    environ = {
+        "DRYAD_HOME": str(made.house.stores.home),
+        "DRYAD_DATABASE_URL": made.house.stores.database,
+        "DRYAD_PREFECT_DATABASE_URL": str(made.house.stores.prefect_database),
+        "DRYAD_POSTGRES_TOOLS": str(made.house.stores.postgres_tools),
+        "DRYAD_BACKUP_TARGETS": str(tmp_path / "kept"),
+        "DRYAD_WAL_ARCHIVE": str(archive),
+    }
+
+    def dryad(*arguments: str) -> Done:
+        return call(("backup", *arguments), environ, tmp_path, "")
+
+    wanting = dryad("check-pitr")
+    assert wanting.returncode == 1
+    assert "dryad backup base" in wanting.stdout
+    assert all(line in wanting.stdout for line in made.archive.configuration)
+    assert dryad("base").returncode == 0
+    assert dryad("check-pitr").returncode == 0
+    made.work("before")
+    made.remember()
+    moment, rows = made.moments[0]
+    made.work("after")
+    early = dryad("restore", "--at", "2025-10-13 12:00:00+00:00", "--yes")
+    assert (early.returncode, "no base backup is older" in early.stderr) == (1, True)
+    done = dryad("restore", "--at", moment.isoformat(sep=" "), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "safety copy" in done.stderr
+    database = Database(made.house.stores.database)
+    chain = audit(made.house, database)
+    assert [row["subject"] for row in chain.export("default") if row["event"] == "told"] == [
+        "first",
+        "before",
+    ]
+    assert chain.verify("default").intact
+    database.close()
+    tasks = made.rows()
+    assert set(rows[table(rows, "tenants")]) == set(tasks[table(tasks, "tenants")])
