@@ -159,6 +159,8 @@ def _watch(client: Api, *, everywhere: bool, as_json: bool) -> None:
         path = "api/v1/consultations/events"
         try:
             for line in client.lines(path, last_id=last, everywhere=everywhere):
+                if not followed:
+                    say("following the inbox; interrupt ends it")
                 followed = True
                 if line.startswith("id: "):
                     last = line.removeprefix("id: ")

@@ -143,9 +143,12 @@ def watched(house: Reviewed) -> Generator[list[dict[str, Any]]]:
     command = [sys.executable, "-P", "-m", "dryad", "inbox", "--watch", "--json"]
     with subprocess.Popen(
         [*command, "--tenant", house.tenant],
-        cwd=installation.directory, env=installation.environ, stdout=subprocess.PIPE, text=True,
+        cwd=installation.directory, env=installation.environ, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as watcher:  # fmt: skip
         assert watcher.stdout is not None
+        assert watcher.stderr is not None
+        assert "following the inbox" in watcher.stderr.readline()
         try:
             yield told
             time.sleep(HOLDS_SECONDS)  # the last ones are told within a second or two

@@ -121,8 +121,12 @@ def test_the_inbox_is_watched_until_it_is_interrupted(installation: House, case:
     command = ["env", "--default-signal=INT", sys.executable, "-P", "-m", "dryad"]
     command += ["inbox", "--watch"]
     environ = os.environ | installation.environ
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as watcher:
+    with subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as watcher:
         assert watcher.stdout is not None
+        assert watcher.stderr is not None
+        assert "following the inbox" in watcher.stderr.readline()
         opened = watcher.stdout.readline()
         assert opened.startswith(f"#{case}  approval  due ")
         assert opened.endswith("  Send the report\n")
