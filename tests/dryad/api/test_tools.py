@@ -38,7 +38,8 @@ def test_a_document_becomes_tools_of_its_tenant(acme: httpx.Client, globex: http
 
 def test_a_discovered_tool_waits_for_a_person(acme: httpx.Client, house: House):
     arguments = [str(SERVER), str(house.settings.home / "notes"), "stdio", "Add."]
-    servers = {"shop": {"command": sys.executable, "args": arguments, "tenants": ["acme"]}}
+    server = {"command": sys.executable, "args": arguments, "outside": True, "tenants": ["acme"]}
+    servers = {"shop": server}
     (house.settings.home / "mcp.json").write_text(json.dumps({"mcpServers": servers}))
     found = acme.post("/api/v1/tools/discover", json={"server": "shop"}).json()["items"]
     (add,) = [tool for tool in found if tool["name"] == "shop-add"]
