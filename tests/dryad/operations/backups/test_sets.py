@@ -1,16 +1,26 @@
 """A set is whole, visible at once, and says by name what is wrong with it."""
 
 import fcntl
+import io
 import os
+import tarfile
 import threading
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused, Unavailable
+from dryad.foundation.errors import (
+    Conflict,
+    Corrupt,
+    InvalidRequest,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from dryad.foundation.secrets import Secrets
 from dryad.operations.backups.making import Purpose
+from dryad.operations.backups.opening import unpack_files
 from dryad.operations.backups.sets import Backups
 from dryad.operations.backups.targets import DirectoryTarget
 from tests.dryad.operations.conftest import House
@@ -236,3 +246,15 @@ def test_pruning_removes_what_the_retention_lets_go(sqlite_house: House, tmp_pat
     assert backups.remove([new]) == []
     assert backups.remove([old, new]) == [old]
     assert [path.name for path in (tmp_path / "kept").iterdir()] == [new]
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/out", "link"])
+def test_an_archive_that_leads_outside_is_refused(tmp_path: Path, name: str):
+    entry = tarfile.TarInfo(name)
+    if name == "link":
+        entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    with tarfile.open(tmp_path / "archive.tar", "w:") as packed:
+        packed.addfile(entry, io.BytesIO())
+    with pytest.raises(Corrupt, match="in the archive"):
+        unpack_files(tmp_path / "archive.tar", tmp_path / "place")
+    assert list((tmp_path / "place").iterdir()) == []
