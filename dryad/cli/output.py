@@ -68,8 +68,9 @@ def print_json(data: Any) -> None:
 
 
 def print_text(text: str) -> None:
-    """Print data for a person; nothing in it steers the terminal."""
+    """Print data for a person, at once; nothing in it steers the terminal."""
     sys.stdout.write(f"{printable(text)}\n")
+    sys.stdout.flush()  # whoever reads a watch through a pipe hears of it now
 
 
 def print_rows(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool) -> None:
