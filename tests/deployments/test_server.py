@@ -1,6 +1,8 @@
 """The Prefect server's pages reach nobody else, and its SQLite lets everybody write in turn."""
 
 import asyncio
+import gc
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -79,8 +81,12 @@ async def test_transactions_that_begin_at_once_all_write(tmp_path: Path):
 
 
 async def test_prefect_itself_still_needs_this(tmp_path: Path):
-    with pytest.raises(OperationalError, match="locked"):
-        await count_up(AioSqliteConfiguration(connection_url=url(tmp_path)))
+    with warnings.catch_warnings():
+        # Where Prefect's own transaction fails to begin, it forgets the connection.
+        warnings.simplefilter("ignore", ResourceWarning)
+        with pytest.raises(OperationalError, match="locked"):
+            await count_up(AioSqliteConfiguration(connection_url=url(tmp_path)))
+        gc.collect()
 
 
 def test_a_server_answers_everybody_who_writes_at_once(prefect_server: PrefectServer):
