@@ -1,7 +1,7 @@
 """Requests, labelled by hand with a reason each, go where a person would send them.
 
-Forty are by the authors of the rules. The others are by people who knew what the routes mean and
-had not seen the rules, which were bettered by what went wrong.
+Forty are by the authors of the rules. The others are by a language model that was told what the
+routes mean and had not seen the rules, which were bettered by what went wrong.
 """
 
 import json
