@@ -24,7 +24,7 @@ from tests.e2e.road import (
     run_state,
     submit,
 )
-from tests.e2e.ui import Ui
+from tests.e2e.ui import Ui, signed_in
 from tests.servers import wait_for
 
 GONE_SECONDS = 10
@@ -146,11 +146,8 @@ def test_a_working_task_is_stopped_with_its_sandbox(
 
 @pytest.fixture(scope="module")
 def ui(restless: Installation, browser: Any) -> Generator[Ui]:
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    ui = Ui(restless, context.new_page())
-    ui.sign_in(restless.secrets["prefect_auth"])
-    yield ui
-    context.close()
+    with signed_in(browser, restless) as ui:
+        yield ui
 
 
 def test_a_working_task_is_stopped_with_its_sandbox_from_the_ui(

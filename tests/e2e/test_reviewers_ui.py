@@ -10,7 +10,7 @@ from tests.e2e.conftest import Installation
 from tests.e2e.receiver import Receiver, receiving
 from tests.e2e.reviewers import Reviewed, mistyped, reviewed
 from tests.e2e.test_ui import another_origin
-from tests.e2e.ui import Ui
+from tests.e2e.ui import Ui, signed_in
 
 LETTER = "Notify the operators that gate {} opens."
 MARKUP = "img, svg:not(.lucide), script, iframe, style, a[href], table, details, .mermaid, .katex"
@@ -82,11 +82,8 @@ def elsewhere() -> Generator[tuple[str, list[str]]]:
 
 @pytest.fixture(scope="module")
 def ui(installation: Installation, browser: Any) -> Generator[Ui]:
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    ui = Ui(installation, context.new_page())
-    ui.sign_in(installation.secrets["prefect_auth"])
-    yield ui
-    context.close()
+    with signed_in(browser, installation) as ui:
+        yield ui
 
 
 def test_a_mistyped_code_is_counted_and_the_right_one_lets_the_letter_go_once(

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import Installation
 from tests.e2e.receiver import Receiver, receiving
-from tests.e2e.ui import Ui
+from tests.e2e.ui import Ui, signed_in
 
 LETTER = "Notify the operators that the {} window begins at 18:00."
 
@@ -77,11 +77,8 @@ def waiting(
 
 @pytest.fixture(scope="module")
 def ui(installation: Installation, browser: Any) -> Generator[Ui]:
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    ui = Ui(installation, context.new_page())
-    ui.sign_in(installation.secrets["prefect_auth"])
-    yield ui
-    context.close()
+    with signed_in(browser, installation) as ui:
+        yield ui
 
 
 def run_of(installation: Installation, task: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,26 @@
 """The Prefect UI as a person uses it: by what stands on buttons and beside fields."""
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.e2e.conftest import Installation
 
 SECONDS = 30_000
 _TRIES = 5
+
+
+@contextmanager
+def signed_in(browser: Any, installation: Installation) -> Generator["Ui"]:
+    """Open the UI of an installation in a tab of its own."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    try:
+        ui = Ui(installation, context.new_page())
+        ui.sign_in(installation.secrets["prefect_auth"])
+        yield ui
+    finally:
+        context.close()
 
 
 class Ui:
