@@ -47,6 +47,7 @@ from dryad.orchestration.review.cases import Cases
 from dryad.orchestration.review.consents import Consents
 from dryad.orchestration.review.lifting import Lifting
 from dryad.orchestration.review.plans import EditedPlans
+from dryad.orchestration.review.proofs import Proofs
 from dryad.orchestration.review.quality import Reviews
 from dryad.orchestration.review.questions import StoredAnswers
 from dryad.orchestration.review.reviewers import Patience, Reviewers
@@ -232,20 +233,22 @@ class Services(MemoryServices):
         return Endings(self.database, self.tasks, self.agents, self.forces)
 
     @cached_property
-    def lifting(self) -> Lifting:
-        """Who may lift a stop."""
-        return Lifting(
-            self.database, self.stops, self.reviewers, secret=self.secrets.review_secret,
+    def proofs(self) -> Proofs:
+        """Codes for what is no question."""
+        return Proofs(
+            self.database, self.reviewers, secret=self.secrets.review_secret,
             epoch=self.installation.epoch(), clock=self.clock,
         )  # fmt: skip
 
     @cached_property
+    def lifting(self) -> Lifting:
+        """Who may lift a stop."""
+        return Lifting(self.stops, self.proofs)
+
+    @cached_property
     def consents(self) -> Consents:
         """Who may let a set replace everything."""
-        return Consents(
-            self.database, self.reviewers, secret=self.secrets.review_secret,
-            epoch=self.installation.epoch(), clock=self.clock,
-        )  # fmt: skip
+        return Consents(self.proofs)
 
     @cached_property
     def edited_plans(self) -> EditedPlans:

@@ -1,34 +1,17 @@
 """Let go on what was stopped: one person stops, another lifts."""
 
-from dryad.foundation.clock import Clock, utc_now
-from dryad.foundation.database import Database
 from dryad.foundation.errors import Refused
 from dryad.foundation.stops import Stop, Stops
-from dryad.orchestration.review import codes
-from dryad.orchestration.review.reviewers import Claim, Proven, Reviewers
-
-_WORD = "lift"
+from dryad.orchestration.review.proofs import Matter, Proofs
+from dryad.orchestration.review.reviewers import Claim
 
 
 class Lifting:
     """Who may lift a stop: any second reviewer; in single-user mode whoever types its scope."""
 
-    def __init__(
-        self,
-        database: Database,
-        stops: Stops,
-        reviewers: Reviewers,
-        *,
-        secret: bytes,
-        epoch: str,
-        clock: Clock = utc_now,
-    ) -> None:
-        self._database = database
+    def __init__(self, stops: Stops, proofs: Proofs) -> None:
         self._stops = stops
-        self._reviewers = reviewers
-        self._secret = secret
-        self._epoch = epoch
-        self._clock = clock
+        self._proofs = proofs
 
     def lift(
         self, tenant: str, scope: str, *, reason: str, claim: Claim, typed: str, form: bool = False
@@ -49,11 +32,9 @@ class Lifting:
             Refused: nobody knows who lifts it, or it is who stopped it.
         """
         stop = self._stops.in_force(tenant, scope)
-        who = self._prove(tenant, stop, claim, one_time=not form)
+        who = self._proofs.prove(_matter(tenant, stop), claim, one_time=not form)
         if who.reviewer is None and typed != scope:
             raise Refused("to lift a stop, type its scope again", f"Confirm with exactly: {scope}")
-        if who.reviewer is not None and not who.reviewer.serves(tenant):
-            raise Refused(f"{who.id} does not answer for tenant {tenant}")
         if who.reviewer is not None and who.asked_as(stop.set_by):
             raise Refused(f"who stopped it cannot lift it: {stop.set_by}", "Ask a second person.")
         return self._stops.lift(tenant, scope, reason=reason, by=who.label)
@@ -65,33 +46,8 @@ class Lifting:
             NotFound: it is not stopped.
             Refused: the one-time code does not prove who asks, or nobody is enrolled.
         """
-        stop = self._stops.in_force(tenant, scope)
-        who = self._prove(tenant, stop, claim, one_time=True)
-        if who.reviewer is None:
-            raise Refused("nobody is enrolled, so lifting needs no code")
-        return self._code(stop, who.id)
+        return self._proofs.code(_matter(tenant, self._stops.in_force(tenant, scope)), claim)
 
-    def _prove(self, tenant: str, stop: Stop, claim: Claim, *, one_time: bool) -> Proven:
-        with self._database.transaction() as session:
-            who = self._reviewers.prove(
-                session,
-                claim,
-                tenant=tenant,
-                decision_code=lambda approver: self._code(stop, approver),
-                one_time=one_time,
-                at=self._clock(),
-            )
-        if isinstance(who, str):  # only now: a wrong code was counted
-            raise Refused(who)
-        return who
 
-    def _code(self, stop: Stop, approver: str) -> str:
-        return codes.decision_code(
-            self._secret,
-            epoch=self._epoch,
-            run="",
-            case=stop.id,
-            digest=f"{stop.tenant}|{stop.scope}",
-            approver=approver,
-            decision=_WORD,
-        )
+def _matter(tenant: str, stop: Stop) -> Matter:
+    return Matter("lift", tenant, f"{stop.tenant}|{stop.scope}", number=stop.id)

@@ -20,6 +20,7 @@ from dryad.foundation.tenants import DEFAULT, Tenants
 from dryad.foundation.tools import Tools
 from dryad.orchestration.review.cases import Cases
 from dryad.orchestration.review.plans import EditedPlans
+from dryad.orchestration.review.proofs import Proofs
 from dryad.orchestration.review.questions import Case, Question
 from dryad.orchestration.review.reviewers import Claim, Reviewers
 
@@ -143,3 +144,9 @@ QUESTION = Question(
     action="notify 1",
     call=CALL,
 )
+
+
+def proofs_of(world: World, epoch: str = "e") -> Proofs:
+    return Proofs(
+        world.database, world.reviewers, secret=SECRET, epoch=epoch, clock=lambda: world.now
+    )

@@ -7,16 +7,14 @@ import pytest
 from dryad.foundation.errors import Refused
 from dryad.orchestration.review.consents import Consents
 from dryad.orchestration.review.reviewers import Claim
-from tests.dryad.orchestration.review.conftest import BOB, SECRET, World
+from tests.dryad.orchestration.review.conftest import BOB, World, proofs_of
 
 SET, RUN = "20251013-020000-1f3c", "run-1"
 PAUSE = timedelta(hours=1)
 
 
 def consents_of(world: World, epoch: str = "e") -> Consents:
-    return Consents(
-        world.database, world.reviewers, secret=SECRET, epoch=epoch, clock=lambda: world.now
-    )
+    return Consents(proofs_of(world, epoch))
 
 
 def test_alone_whoever_fills_in_the_form_consents_and_is_called_unverified(world: World):

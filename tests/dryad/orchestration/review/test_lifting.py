@@ -8,7 +8,7 @@ from dryad.foundation.errors import InvalidRequest, NotFound, Refused
 from dryad.foundation.stops import Stop, Stops
 from dryad.orchestration.review.lifting import Lifting
 from dryad.orchestration.review.reviewers import Claim
-from tests.dryad.orchestration.review.conftest import ACME, BOB, SECRET, World
+from tests.dryad.orchestration.review.conftest import ACME, BOB, World, proofs_of
 
 SCOPE = "tool:notify"
 
@@ -20,9 +20,7 @@ class House:
         clock = lambda: world.now  # noqa: E731
         self.world = world
         self.stops = Stops(world.database, world.audit, clock)
-        self.lifting = Lifting(
-            world.database, self.stops, world.reviewers, secret=SECRET, epoch="e", clock=clock
-        )
+        self.lifting = Lifting(self.stops, proofs_of(world))
         self.stops.set(ACME, SCOPE, reason="it loops", by="key:k")
 
     def lift(self, claim: Claim, *, scope: str = SCOPE, typed: str = "", **more: Any) -> Stop:
