@@ -234,7 +234,8 @@ class Supervisor:
             # A session of its own: Ctrl-C at the terminal reaches the supervisor alone.
             process = subprocess.Popen(
                 [*tied, *command.arguments],
-                env=dict(command.environment),
+                # Its last words are to stand last, and to stand there when it is killed.
+                env={**command.environment, "PYTHONUNBUFFERED": "1"},
                 cwd=self._instance.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
