@@ -36,7 +36,7 @@ MODEL_KEYS = frozenset({"openai_api_key", "anthropic_api_key"})
 
 
 def exported(settings: Settings, *, without: Collection[str] = ()) -> Environment:
-    """Return the variables from which `settings.load` reads exactly these settings.
+    """Return the variables from which `load` reads exactly these settings.
 
     A `.env` that was found where `dryad up` was called is not found where its processes work.
 
