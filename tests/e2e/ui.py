@@ -106,20 +106,32 @@ class Ui:
         """Fill in the form of a question as an enrolled reviewer, and send it."""
         from playwright.sync_api import expect
 
-        if edited is not None:
-            editor = dialog.locator(".cm-content")
-            expect(editor).to_have_text("{}")  # what it starts with comes after the editor
-            editor.fill(json.dumps(edited))
+        if edited is not None:  # what the editor starts with comes after it
+            expect(dialog.locator(".cm-content")).to_have_text("{}")
         fields = {"Reason": f"{reviewer} says so", "Your id": reviewer, "Code": code}
-        self._send(dialog, decision, fields)
+        self._send(dialog, decision, fields, edited)
 
-    def _send(self, dialog: Any, decision: str, fields: Mapping[str, str]) -> None:
-        dialog.get_by_label("Select Decision").click()
-        self.page.get_by_role("option", name=decision).click()
-        for label, value in fields.items():
-            dialog.get_by_label(label).fill(value)
-        dialog.get_by_role("button", name="Resume").click()
-        dialog.wait_for(state="detached")
+    def _send(
+        self,
+        dialog: Any,
+        decision: str,
+        fields: Mapping[str, str],
+        edited: Mapping[str, Any] | None = None,
+    ) -> None:
+        from playwright.sync_api import TimeoutError as TooSlow
+
+        for _ in range(_TRIES):  # a page that is drawn anew meanwhile forgets what was filled in
+            dialog.get_by_label("Select Decision").click()
+            self.page.get_by_role("option", name=decision).click()
+            if edited is not None:
+                dialog.locator(".cm-content").fill(json.dumps(edited))
+            for label, value in fields.items():
+                dialog.get_by_label(label).fill(value)
+            dialog.get_by_role("button", name="Resume").click()
+            with suppress(TooSlow):
+                dialog.wait_for(state="detached", timeout=SECONDS / 2)
+                return
+        raise AssertionError(f"the form does not close: {dialog.inner_text()[-500:]}")
 
     def see_state(self, name: str) -> None:
         """Wait until the run that is open stands so."""
@@ -129,7 +141,12 @@ class Ui:
 
     def open_report(self) -> Any:
         """Open the report of the run that is open, and return where its text stands."""
-        self.page.reload()  # the UI remembers that there was no artifact
-        self.page.get_by_role("tab", name="Artifacts").click()
-        self.page.get_by_text("Report", exact=True).click()
+        from playwright.sync_api import TimeoutError as TooSlow
+
+        for _ in range(_TRIES):  # the UI remembers that there was no artifact
+            self.page.reload()
+            self.page.get_by_role("tab", name="Artifacts").click()
+            with suppress(TooSlow):
+                self.page.get_by_text("Report", exact=True).click(timeout=SECONDS / 2)
+                break
         return self.page.locator("main")
