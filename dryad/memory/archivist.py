@@ -106,7 +106,7 @@ class Archivist:
 
     def recall(self, tenant: TenantId, agent: str, key: str) -> Remembered | None:
         """Return what is kept under `key`, never an expired value."""
-        slot = Slot(tenant, agent, key)
+        slot = Slot(tenant, agent, _checked_key(key))
         found = self._copy.read(slot) if self._copy else None
         if found is not None:
             return _as_remembered(slot, found) if found.expires > self._clock() else None
@@ -125,7 +125,7 @@ class Archivist:
             )
             return expires is not None and expires > self._clock(), None
 
-        return self._write(Slot(tenant, agent, key), change)
+        return self._write(Slot(tenant, agent, _checked_key(key)), change)
 
     def expiring(
         self, tenant: TenantId, *, within: timedelta, limit: int = 1_000
@@ -157,13 +157,18 @@ class Archivist:
             limit: Most values returned, 1-1,000.
 
         Raises:
-            InvalidRequest: the limit is out of bounds.
+            InvalidRequest: the limit is out of bounds, or the pattern could match no key.
         """
+        _checked_key(pattern)
         if not 1 <= limit <= MAX_RESULTS:
             raise InvalidRequest(f"limit must be 1-{MAX_RESULTS}, got {limit}")
         like = re.sub(r"([\\%_])", r"\\\1", pattern).replace("*", "%")
-        # SQLite's LIKE takes a for A: it narrows, the expression decides.
-        exact = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+        # SQLite's LIKE takes a for A: it narrows, the expression decides. It never turns back, or
+        # a pattern of many stars would take for ever.
+        first, *rest = map(re.escape, pattern.split("*"))
+        *between, last = rest or [""]
+        middle = "".join(f"(?>.*?{part})" for part in between)
+        exact = re.compile(f"{first}{middle}{f'.*{last}' if rest else ''}", re.DOTALL)
         key = RecentRow.key if self._database.is_sqlite else RecentRow.key.collate("C")
         query = (
             select(RecentRow)
