@@ -90,14 +90,17 @@ def search(
     filters = {"category": category, "since": since, "until": until, "details": details}
     with api(tenant) as client:
         answer = client.get("api/v1/memory/search", q=query, limit=limit, **filters)
+    say(f"found by {answer['searched_by']}")
+    if answer["degraded"]:
+        say(f"degraded, the ledger answers: {answer['degraded']}")
     if as_json:
         print_json(answer["items"])
         return
-    if answer["degraded"]:
-        say(f"degraded, the ledger answers: {answer['degraded']}")
     for passage in answer["items"]:
         where = f"{passage['origin']} [{passage['start']}, {passage['stop']})"
+        parts = ", ".join(f"{name} {part:.2f}" for name, part in passage["parts"].items())
         print_text(f"{passage['score']:.2f}  {passage['title']} · {passage['section']}  {where}")
+        print_text(f"      {passage['provenance']} · {parts}")
         print_text(f"      {' '.join(passage['text'].split())[:300]}\n")
 
 

@@ -180,6 +180,8 @@ def test_files_are_read_into_memory_and_found_again(dryad: Dryad, tmp_path: Path
     found = dryad("memory", "search", "how long are invoices kept")
     assert "eleven years" in found.stdout
     assert "handbook/retention.md" in found.stdout
+    assert "untrusted · bm25" in found.stdout
+    assert found.stderr == "found by words\n"
     fails(dryad("memory", "ingest", str(tmp_path / "nowhere")), 1, "nowhere")
 
 
