@@ -132,7 +132,7 @@ class Services(MemoryServices):
     def toolbox(self) -> Toolbox:
         """What the built-in tools really do."""
         return Toolbox(
-            search=self.librarian,
+            find=self.coordinator.find,
             shelve=self.librarian.shelve,
             run_code=self._run_code,
             workspaces=self.settings.home / "workspaces",

@@ -219,6 +219,19 @@ class Coordinator:
             ]
         return found[:limit]
 
+    def find(
+        self,
+        tenant: TenantId,
+        agent: str,
+        query: str,
+        limit: int = 5,
+        *,
+        category: str | None = None,
+    ) -> list[Passage]:
+        """Return the passages that answer `query` best, of all that `agent` may read."""
+        owners = self._policy(tenant).readable(agent)
+        return self._long_term.search(tenant, query, limit, category=category, agents=owners)
+
     def archive(self, asker: Asker, key: str) -> Stored:
         """Move a short-term value to long-term memory: copy it first, then forget the original.
 

@@ -11,6 +11,7 @@ from dryad.api.routes.memory import Text
 from dryad.api.shapes import Incoming, Line, Name, Outgoing, Page
 from dryad.execution.coordinator import Asker
 from dryad.execution.memories import Provenance, SourceType
+from dryad.execution.memory_policy import RESERVED
 from dryad.execution.scribe import MAX_BATCH, Jot, Noted
 from dryad.memory.dialogues import MOST_TURNS, Turn
 
@@ -100,6 +101,8 @@ class WindowOut(Outgoing):
 @router.post("/notes")
 def note(body: NotesIn, access: Rememberer) -> Page[NoteOut]:
     """Note texts: named, summed up, compared with earlier notes, and kept; one answer for each."""
+    if any(one.origin.startswith(RESERVED) for one in body.notes):
+        access.caller.require("admin")
     jots = [
         Jot(one.text, one.source_type, one.origin, one.title, priority=one.priority)
         for one in body.notes

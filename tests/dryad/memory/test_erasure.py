@@ -161,10 +161,11 @@ def test_documents_go_when_their_retention_is_over(
 
 def test_only_listed_sources_come_in(ledger: Database, policies: MemoryPolicies, clock: Hands):
     librarian = Librarian(ledger, clock=clock, policy=policies.current)
-    policies.set(ACME, {"sources": ["handbook/", "https://docs.example.com/"]}, by="key:1")
+    policies.set(ACME, {"sources": ["handbook/", "https://docs.example.com"]}, by="key:1")
     for origin in ("handbook/a.md", "https://docs.example.com/a", "agent:scout", "task:t1"):
         librarian.shelve(ACME, Document("T", origin, origin))
-    for origin in ("hand", "https://evil.test/handbook/", "/etc/passwd"):
+    beside = "https://docs.example.com.evil.test/a"
+    for origin in ("hand", "https://evil.test/handbook/", "/etc/passwd", beside):
         with pytest.raises(Refused, match="not among the sources"):
             librarian.shelve_all(
                 ACME, [Document("T", "fine", "handbook/b"), Document("T", "x", origin)]
