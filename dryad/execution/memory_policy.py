@@ -14,7 +14,7 @@ Right = Literal["read", "write", "delete"]
 
 SELF, TENANT, ANY = "self", "tenant", "*"
 
-RESERVED = ("agent:", "task:", "dialogue:")
+RESERVED = ("agent:", "task:", "dialogue:", "working:")
 """Origins that DRYAD itself gives; no source needs to list them, and nobody else may give them."""
 
 _ENDS = "/:?#"

@@ -322,6 +322,21 @@ class Librarian:
         if self._copy:
             self._copy.remove(tenant, document, upto=shelf.written)
 
+    def withdraw_from(self, tenant: TenantId, agent: str, origin: str) -> int:
+        """Take out of every search what an owner has from an origin; return how many that were."""
+        with self._database.reading() as session:
+            found = session.scalars(
+                select(DocumentRow.id).where(
+                    DocumentRow.tenant == tenant,
+                    DocumentRow.agent == agent,
+                    DocumentRow.origin == origin,
+                    DocumentRow.deleted.is_(None),
+                )
+            ).all()
+        for document in found:
+            self.withdraw(tenant, document)
+        return len(found)
+
     def forget(self, tenant: TenantId, document: str) -> int:
         """Remove a document and its passages from the ledger; return how many passages went.
 

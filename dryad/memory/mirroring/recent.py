@@ -55,6 +55,8 @@ class RecentCopy:
                 loses the server waits so long, once.
         """
         self.states = States(database, "recent", clock=clock)
+        self.missing = ""
+        """Why the newest read went without it; '' when it did not."""
         self._database = database
         self._mirror = mirror
         self._belief = belief.total_seconds()
@@ -69,10 +71,14 @@ class RecentCopy:
             return None
         state = self._state()
         if not state.trusted:
+            self.missing = state.reason or "the copy in Redis is being made"
             return None
         try:
-            return self._mirror.read(_copy(state), slot)
+            found = self._mirror.read(_copy(state), slot)
+            self.missing = ""
+            return found
         except Unavailable as reason:
+            self.missing = reason.message
             self._paused_until = time.monotonic() + self._belief
             log.warning("mirror_not_read", mirror="recent", reason=reason.message)
             return None

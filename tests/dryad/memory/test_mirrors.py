@@ -50,14 +50,15 @@ def test_an_outage_loses_nothing_and_heals(recent: Recent):
     with pytest.raises(Unavailable):
         recent.copy.keep()
     assert recent.copy.states.read().reason
-    assert recent.value() == 3
+    assert (recent.value(), "Redis" in recent.archivist.degraded) == (3, True)
     recent.server.start()
     recent.put(4)
     recent.copy.keep()
     assert recent.copy.states.waiting() == 0
     assert recent.mirrored is not None
     assert b"4" in recent.mirrored.body
-    assert recent.value() == 4
+    time.sleep(2 * SOON.total_seconds())
+    assert (recent.value(), recent.archivist.degraded) == (4, "")
 
 
 def test_a_server_that_comes_back_with_older_values_is_not_believed(
