@@ -198,7 +198,7 @@ def test_short_term_memory_is_shown_and_forgotten(dryad: Dryad, installation: Ho
     assert (value["value"], value["provenance"]) == ("The door is shut.", "untrusted")
     assert dryad("memory", "forget", "--value", "scout/door/2").returncode == 0
     fails(dryad("memory", "forget", "--value", "scout/door/2"), 1, "nothing under")
-    fails(dryad("memory", "forget", "--value", "lamp"), 1, "AGENT/KEY")
+    fails(dryad("memory", "forget", "--value", "lamp"), 2, "AGENT/KEY")
     assert [one["key"] for one in data(dryad("memory", "values", "--json"))] == ["lamp"]
 
 
