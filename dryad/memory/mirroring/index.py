@@ -8,7 +8,6 @@ copy can at worst be a candidate too many or one too few.
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from itertools import islice
 
 import numpy as np
 from sqlalchemy import select, update
@@ -32,6 +31,9 @@ MOST_YOUNG = 2_000
 
 CANDIDATES = 200
 """Passages looked at for their meaning, and as many for their words; at least the limit."""
+
+_SAME = 0.9999
+"""Cosine from which on two directions are the same: numbers travel as decimals."""
 
 log = logs.get_logger("librarian")
 
@@ -183,19 +185,42 @@ class IndexCopy:
         return total
 
     def _compare(self, state: State, tenant: TenantId) -> Differences:
-        held = self._index.held(state.generation, tenant)
+        """Compare passage by passage, labels and directions included, and mend what differs."""
         with self._database.reading() as session:
             mirrored = session.scalar(select(ShelfRow.mirrored).where(ShelfRow.tenant == tenant))
-            rows = self._rows(session, tenant, after=0, upto=mirrored or 0)
-        wanted = {row.number: row for row in rows}
-        stale = [n for n, row in wanted.items() if n in held and held[n] != row.document]
-        missing = [number for number in wanted if number not in held]
-        extra = [number for number in held if number not in wanted and number <= (mirrored or 0)]
+        checked = missing = stale = after = 0
+        while batch := self._batch(tenant, after=after, upto=mirrored or 0, limit=BATCH):
+            after = batch[-1].number
+            there = self._index.rows(state.generation, tenant, [row.number for row in batch])
+            held = {row.number: row for row in there}
+            absent = [row for row in batch if row.number not in held]
+            wrong = [row for row in batch if row.number in held and _differ(row, held[row.number])]
+            if absent or wrong:
+                self._index.upsert(state.generation, tenant, [*absent, *wrong])
+            checked += len(batch)
+            missing += len(absent)
+            stale += len(wrong)
+        extra = self._extra(self._index.held(state.generation, tenant), tenant)
         self._index.discard(state.generation, tenant, extra)
-        mending = iter([wanted[number] for number in (*missing, *stale)])
-        while batch := [*islice(mending, BATCH)]:
-            self._index.upsert(state.generation, tenant, batch)
-        return Differences(len(wanted), len(missing), len(extra), len(stale))
+        return Differences(checked, missing, len(extra), stale)
+
+    def _extra(self, held: Collection[int], tenant: TenantId) -> list[int]:
+        """Return what the ledger does not have, or has no more, or not of this model."""
+        with self._database.reading() as session:
+            living = session.scalars(
+                select(PassageRow.number)
+                .join(DocumentRow, DocumentRow.id == PassageRow.document)
+                .where(
+                    PassageRow.tenant == tenant,
+                    PassageRow.embedder == self._embedder.name,
+                    DocumentRow.deleted.is_(None),
+                )
+            )
+            return sorted({*held} - {*living})
+
+    def _batch(self, tenant: TenantId, *, after: int, upto: int, limit: int) -> list[Vector]:
+        with self._database.reading() as session:
+            return self._rows(session, tenant, after=after, upto=upto, limit=limit)
 
     def _renew(self, before: State) -> State:
         generation = before.generation + 1
@@ -236,7 +261,7 @@ class IndexCopy:
         return upto < written
 
     def _rows(
-        self, session: Session, tenant: TenantId, *, after: int, upto: int, limit: int | None = None
+        self, session: Session, tenant: TenantId, *, after: int, upto: int, limit: int
     ) -> list[Vector]:
         found = session.execute(
             select(
@@ -280,6 +305,13 @@ class IndexCopy:
         self._paused_until = time.monotonic() + self._pause
         self.missing = reason.message
         log.warning("mirror_not_reached", mirror="index", reason=reason.message)
+
+
+def _differ(wanted: Vector, held: Vector) -> bool:
+    """Tell whether a row is labelled otherwise, or points elsewhere: another model's would."""
+    if wanted[:-1] != held[:-1] or wanted.direction.shape != held.direction.shape:
+        return True
+    return float(wanted.direction @ held.direction) < _SAME * float(np.linalg.norm(held.direction))
 
 
 def _cosines(

@@ -25,7 +25,7 @@ from dryad.foundation.database.models import OutboxRow, RecentRow
 from dryad.foundation.errors import Unavailable
 from dryad.foundation.ids import TenantId
 from dryad.memory.mirroring.states import Differences, State, States, doubting
-from dryad.memory.recent.port import Change, Copy, Entry, RecentMirror, Slot
+from dryad.memory.recent.port import Change, Copy, Entry, RecentMirror, Slot, Trace
 
 T = TypeVar("T")
 
@@ -205,10 +205,11 @@ class RecentCopy:
         compared = 0
         for change in self._ledger():
             compared += 1
-            sequence = held.pop(change.slot, None)
-            if sequence is None:
+            assert change.entry is not None
+            trace = held.pop(change.slot, None)
+            if trace is None:
                 differing[change.slot] = "missing"
-            elif sequence != change.sequence:
+            elif trace != Trace.of(change.entry):
                 differing[change.slot] = "stale"
         return compared, differing | dict.fromkeys(held, "extra")
 
