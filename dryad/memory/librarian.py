@@ -346,8 +346,6 @@ class Librarian:
             NotFound: the tenant has no such document.
         """
         with self._database.transaction() as session:
-            if self._database.is_sqlite:
-                session.connection().exec_driver_sql("PRAGMA secure_delete=ON")
             shelf = locked_shelf(session, tenant)
             row = session.get(DocumentRow, document)
             if row is None or row.tenant != tenant:
