@@ -255,12 +255,17 @@ class Librarian:
         among: Among,
     ) -> list[Ranked]:
         """Rank with the mirror's candidates where it has them all, else with the ledger's own."""
-        numbers = among.numbers(session, tenant)  # what the mirror does not know is not asked there
-        if self._copy and direction is not None and numbers is None:
+        numbers = among.numbers(session, tenant)
+        if self._copy and direction is not None:
             shelf = self._words.current(tenant, session)
-            cosines = self._copy.cosines(session, tenant, shelf, words, direction, among=among)
+            if numbers is not None:  # the mirror does not know what is asked for
+                cosines = self._copy.told(session, tenant, shelf, numbers, direction)
+            else:
+                cosines = self._copy.cosines(session, tenant, shelf, words, direction, among=among)
             if cosines is not None:
-                return shelf.rank(words, limit=limit, cosines=cosines, **among.filters)
+                return shelf.rank(
+                    words, limit=limit, cosines=cosines, numbers=numbers, **among.filters
+                )
         shelf = self._shelves.current(tenant, session)
         return shelf.rank(words, limit=limit, direction=direction, numbers=numbers, **among.filters)
 

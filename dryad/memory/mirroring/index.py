@@ -8,9 +8,11 @@ copy can at worst be a candidate too many or one too few.
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
+from typing import cast
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from dryad.foundation import logs
@@ -19,7 +21,7 @@ from dryad.foundation.database import Database
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow
 from dryad.foundation.errors import Unavailable
 from dryad.foundation.ids import TenantId
-from dryad.memory.among import Among
+from dryad.memory.among import Among, Numbers
 from dryad.memory.index.port import Vector, VectorIndex
 from dryad.memory.mirroring.states import Differences, State, States
 from dryad.memory.shelf import Shelf
@@ -34,6 +36,13 @@ CANDIDATES = 200
 
 _SAME = 0.9999
 """Cosine from which on two directions are the same: numbers travel as decimals."""
+
+_PASSAGES = cast("Table", PassageRow.__table__).c
+_VECTORS = select(_PASSAGES.number, _PASSAGES.vector).where(
+    _PASSAGES.tenant == bindparam("tenant"),
+    _PASSAGES.number.in_(bindparam("numbers", expanding=True)),
+    _PASSAGES.embedder == bindparam("embedder"),
+)
 
 log = logs.get_logger("librarian")
 
@@ -104,6 +113,18 @@ class IndexCopy:
         alike = (hit.number for hit in shelf.rank(words, limit=CANDIDATES, **among.filters))
         living = set(shelf.numbers.tolist())
         wanted = {*alike, *young.tolist(), *(number for number in near if number in living)}
+        return _cosines(session, tenant, wanted, direction, model=self._embedder)
+
+    def told(
+        self,
+        session: Session,
+        tenant: TenantId,
+        shelf: Shelf,
+        numbers: Numbers,
+        direction: Floats,
+    ) -> Mapping[int, float]:
+        """Return how like the query those passages are that the ledger alone can name."""
+        wanted = np.intersect1d(shelf.numbers, numbers).tolist()
         return _cosines(session, tenant, wanted, direction, model=self._embedder)
 
     # -- writers
@@ -322,12 +343,11 @@ def _cosines(
     *,
     model: Embedder,
 ) -> dict[int, float]:
-    rows = session.execute(
-        select(PassageRow.number, PassageRow.vector).where(
-            PassageRow.tenant == tenant,
-            PassageRow.number.in_(numbers),
-            PassageRow.embedder == model.name,
-        )
-    ).all()
-    cosines = unpacked([vector for _, vector in rows], model.dimensions) @ direction
-    return {number: float(cosine) for (number, _), cosine in zip(rows, cosines, strict=True)}
+    asked, found = iter(numbers), dict[int, float]()
+    while some := [*islice(asked, BATCH)]:  # nothing stays in memory, however many there are
+        rows = session.execute(
+            _VECTORS, {"tenant": tenant, "numbers": some, "embedder": model.name}
+        ).all()
+        cosines = unpacked([vector for _, vector in rows], model.dimensions) @ direction
+        found.update(zip((number for number, _ in rows), cosines.tolist(), strict=True))
+    return found

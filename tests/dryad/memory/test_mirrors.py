@@ -181,6 +181,17 @@ def test_a_search_goes_on_without_the_server_and_says_so(shelf: Shelf):
     assert set(shelf.index.held(state.generation, ACME).values()) == {second}
 
 
+def test_what_the_server_cannot_filter_is_read_in_the_ledger_and_not_kept(shelf: Shelf):
+    for number in range(3):
+        shelf.librarian.shelve(ACME, Document("", told(number), str(number), details={"n": number}))
+    shelf.server.kill()
+    found = shelf.librarian.search(ACME, told(2), 10, details={"n": 2})
+    assert [hit.origin for hit in found] == ["2"]
+    assert found[0].parts["meaning"] > 0
+    assert shelf.librarian.degraded == ""
+    assert not shelf.librarian._shelves._shelves, "no vectors stay in memory"
+
+
 def test_a_server_without_its_data_gets_another_copy(shelf: Shelf):
     ids = [shelf.librarian.shelve(ACME, Document("", told(n), str(n))).id for n in range(30)]
     before = shelf.copy.states.read()
