@@ -54,6 +54,11 @@ def ingest(
     from dryad.memory.sources import ANYWHERE, Source, batches, survey  # noqa: PLC0415
 
     provenance = "trusted" if trusted else "untrusted"
+    if any(path.parts[0] in {"http:", "https:"} for path in paths):
+        raise InvalidRequest(
+            "addresses are not read from here",
+            "Run `ingest-documents/on-demand` with them; it reads the hosts in DRYAD_INGEST_HOSTS.",
+        )
     sources = [Source(str(p.absolute()), category, provenance, name=p.name) for p in paths]
     # A path that is not there is told before anything is read.
     surveys = [survey(source, ANYWHERE) for source in sources]

@@ -163,7 +163,9 @@ def test_an_expired_value_is_not_read_from_a_mirror_whose_clock_is_late(
     recent.mirror.close()
 
 
-def test_a_search_goes_on_without_the_server_and_says_so(shelf: Shelf):
+def test_a_search_goes_on_without_the_server_and_says_so(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str]
+):
     first = shelf.librarian.shelve(ACME, Document("", "aaa", "a")).id
     assert (shelf.found("aa"), shelf.librarian.degraded) == (first, "")
     shelf.server.kill()
@@ -173,12 +175,20 @@ def test_a_search_goes_on_without_the_server_and_says_so(shelf: Shelf):
     assert shelf.found("bb") == second
     shelf.librarian.forget(ACME, first)
     assert shelf.found("ab") == second
+    for _ in range(2):  # the keeper looks again and again, and alerts once
+        with pytest.raises(Unavailable):
+            shelf.copy.keep()
+    assert capsys.readouterr().err.count("mirror_lost") == 1
     shelf.server.start()
     time.sleep(2 * SOON.total_seconds())
     shelf.copy.keep()
     assert (shelf.found("bb"), shelf.librarian.degraded) == (second, "")
     state = shelf.copy.states.read()
     assert set(shelf.index.held(state.generation, ACME).values()) == {second}
+    shelf.server.kill()
+    with pytest.raises(Unavailable):
+        shelf.copy.keep()
+    assert "mirror_lost" in capsys.readouterr().err
 
 
 def test_what_the_server_cannot_filter_is_read_in_the_ledger_and_not_kept(shelf: Shelf):
