@@ -37,6 +37,7 @@ from dryad.memory.recollection import Recollection
 from dryad.operations.backups.installed import backups_of
 from dryad.operations.backups.sets import Backups
 from dryad.operations.health import Health
+from dryad.operations.moments.installed import bases_of
 from dryad.operations.objectives import SAFEGUARD_EVERY
 from dryad.orchestration.decisions import Decisions
 from dryad.orchestration.endings import Endings
@@ -132,7 +133,7 @@ class Services(MemoryServices):
     def toolbox(self) -> Toolbox:
         """What the built-in tools really do."""
         return Toolbox(
-            search=self.librarian,
+            find=self.coordinator.find,
             shelve=self.librarian.shelve,
             run_code=self._run_code,
             workspaces=self.settings.home / "workspaces",
@@ -290,7 +291,8 @@ class Services(MemoryServices):
             self.librarian,
             self.memory_policies,
             self.audit,
-            backups=lambda: [one.told for one in self.backups.listed()],
+            backups=self._held_by_backups,
+            mirrors=self._held_by_mirrors,
             clock=self.clock,
         )
 
@@ -300,6 +302,15 @@ class Services(MemoryServices):
     def backups(self) -> Backups:
         """What is kept of the installation."""
         return backups_of(self.settings, proofs=[self._remembered], clock=self.clock)
+
+    def _held_by_backups(self) -> list[str]:
+        """Tell of every set, base backup and archive what it is, and how long it stays."""
+        told = [one.told(self.backups.keep) for one in self.backups.listed()]
+        if not self.database.is_sqlite:
+            told += [one.told for one in bases_of(self.settings).listed()]
+        if self.settings.wal_archive is not None:
+            told.append(f"{self.settings.wal_archive}: WAL stays until a person removes it")
+        return told
 
     def _remembered(self, url: str) -> list[str]:
         """Prove a restored memory; only then is it asked what the live one is like."""

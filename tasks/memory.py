@@ -41,7 +41,8 @@ def recall(task: Task) -> Known:
     notes = sorted(
         dryad.archivist.list(task.tenant, DIARY), key=lambda note: note.expires, reverse=True
     )[:RECALLED]
-    passages = dryad.librarian.search(task.tenant, task.text[:2_000], RECALLED)
+    # Nobody's own notes: whoever works on the task may not read them.
+    passages = dryad.coordinator.find(task.tenant, DIARY, task.text[:2_000], RECALLED)
     labelled = [(note.provenance, f"Recent task: {note.value}") for note in notes]
     labelled += [
         (hit.provenance, f"{hit.title}, {hit.section}: {hit.text[:300]}") for hit in passages

@@ -105,6 +105,7 @@ class Remembered:
     value: Any
     expires: datetime
     provenance: Provenance = "untrusted"
+    agent: str = ""
 
 
 class RecentMemory(Protocol):
@@ -132,9 +133,15 @@ class RecentMemory(Protocol):
         ...
 
     def list(
-        self, tenant: TenantId, agent: str, pattern: str = "*", *, limit: int = 100
+        self,
+        tenant: TenantId,
+        agent: str,
+        pattern: str = "*",
+        *,
+        limit: int = 100,
+        holding: Collection[str] = (),
     ) -> list[Remembered]:
-        """Return what is kept under the keys that match, by key."""
+        """Return what is kept under the keys that match and holds all these words, by key."""
         ...
 
 
@@ -163,4 +170,8 @@ class LongTermMemory(Protocol):
 
     def withdraw(self, tenant: TenantId, document: str) -> None:
         """Take a document out of every search."""
+        ...
+
+    def withdraw_from(self, tenant: TenantId, agent: str, origin: str) -> int:
+        """Take out what an owner has from an origin; return how many documents that were."""
         ...

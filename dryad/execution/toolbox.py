@@ -14,7 +14,7 @@ from dryad.execution.outside import NotSent, Outside
 from dryad.execution.plain_text import readable
 from dryad.execution.tool_calls import Passage, ToolOutcome
 from dryad.execution.volumes import Volumes
-from dryad.execution.workbench import Ran, RunCode, Search, Shelve
+from dryad.execution.workbench import Find, Ran, RunCode, Shelve
 from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.errors import DryadError, Refused, Unavailable
@@ -42,7 +42,7 @@ class Toolbox:
     def __init__(
         self,
         *,
-        search: Search,
+        find: Find,
         shelve: Shelve,
         run_code: RunCode,
         workspaces: Path,
@@ -55,8 +55,8 @@ class Toolbox:
         """Hand over what the tools work with.
 
         Args:
-            search: Where documents are found.
-            shelve: Where they are kept.
+            find: Finds documents.
+            shelve: Keeps them.
             run_code: Runs programs in the sandbox.
             workspaces: Holds a directory of files for each task, by tenant.
             mailbox: Takes the messages of tenants that have no address to send to.
@@ -65,7 +65,7 @@ class Toolbox:
             volumes: Where stateful tools keep something; without it they are refused.
             clock: Tells the time.
         """
-        self._search = search
+        self._find = find
         self._shelve = shelve
         self._run_code = run_code
         self._workspaces = workspaces
@@ -164,8 +164,9 @@ class Toolbox:
         self, errand: Errand, arguments: Mapping[str, Any], **_: Any
     ) -> ToolOutcome:
         found = await asyncio.to_thread(
-            self._search.search,
+            self._find,
             errand.tenant,
+            errand.agent,
             arguments["query"],
             arguments.get("limit", 5),
             category=arguments.get("category"),

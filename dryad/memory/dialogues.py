@@ -4,6 +4,7 @@ A turn alone says too little: a window of three is found where one is not, and w
 windows that fit the query fits better than what stands alone.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ NEIGHBOURS = 0.25
 """How much each of a window's two neighbours adds to its score; the window itself weighs half."""
 
 MOST_TURNS = 1_000
+
+_ORIGIN = re.compile(r"dialogue:([^/]+)/(\d+)")
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,8 @@ class Dialogues:
         hits = self._librarian.search(tenant, query, MAX_RESULTS, category=CATEGORY, agents=agents)
         found: dict[tuple[str, str], dict[int, Passage]] = defaultdict(dict)
         for hit in hits:
-            name, _, first = hit.origin.removeprefix("dialogue:").rpartition("/")
-            found[hit.agent, name].setdefault(int(first), hit)
+            if named := _ORIGIN.fullmatch(hit.origin):  # a document may be of this category, too
+                found[hit.agent, named[1]].setdefault(int(named[2]), hit)
         windows = [
             _window(name, first, places) for (_, name), places in found.items() for first in places
         ]

@@ -41,6 +41,12 @@ class Base:
         return self.manifest.parts[0]
 
     @property
+    def told(self) -> str:
+        """Which one this is, and how long it stays, in words."""
+        made = f"{self.manifest.finished:%Y-%m-%d %H:%M} UTC"
+        return f"base backup {self.manifest.id} of {made}: stays until a person removes it"
+
+    @property
     def first(self) -> str:
         """The first WAL segment it needs."""
         return str(self.part.positions["first"])

@@ -65,10 +65,10 @@ class Shelf:
 
     hits: list[Hit] = field(default_factory=list)
 
-    def search(
-        self, tenant: TenantId, query: str, limit: int, *, category: str | None = None
+    def find(
+        self, tenant: TenantId, agent: str, query: str, limit: int, *, category: str | None = None
     ) -> Sequence[Hit]:
-        assert tenant == ACME
+        assert (tenant, bool(agent)) == (ACME, True)
         words = set(query.lower().split())
         return [hit for hit in self.hits if words & set(hit.text.lower().split())][:limit]
 
@@ -185,7 +185,7 @@ def desk(database: Database, tmp_path: Path) -> Desk:
     provision_catalogue(ACME, tools=tools, agents=agents)
     workspaces = tmp_path / "workspaces"
     toolbox = Toolbox(
-        search=shelf,
+        find=shelf.find,
         shelve=shelf.shelve,
         run_code=run_here,
         workspaces=workspaces,
