@@ -268,7 +268,7 @@ def run_command(address: str, settings: Settings) -> list[str]:
 
     `-P` keeps the run's working directory, a temporary one, off the import path.
     """
-    hand_over = [handoff.__file__, address, str(settings.run_memory_bytes)]
+    hand_over = [handoff.__file__, str(os.getpid()), address, str(settings.run_memory_bytes)]
     cold = [sys.executable, "-P", "-m", spare.__name__]
     return [sys.executable, "-I", "-S", *hand_over, *cold]
 
