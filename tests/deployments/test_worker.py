@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from pathlib import Path
 from uuid import uuid4
@@ -41,15 +42,18 @@ def test_the_next_worker_reports_what_died_with_a_killed_one(
     worker: "subprocess.Popen[bytes]",
     tmp_path: Path,
 ) -> None:
-    run, _ = start_holding(runs, tmp_path, seconds=60)
+    run = start(runs, "chatter", lines=1_000_000)  # it notices when nobody reads its output
+    wait_for("the run", lambda: runs.state(run).type == "RUNNING")
+    time.sleep(1)
     worker.kill()
     worker.wait()
-    assert runs.state(run).type == "RUNNING"
     following = start_worker(prefect_server, tmp_path)
     try:
-        wait_for("the report", lambda: runs.state(run).type == "CRASHED", seconds=60)
+        wait_for("the report", lambda: runs.state(run).ended)
     finally:
         stop(following)
+    assert runs.state(run).type == "CRASHED"
+    assert runs.state(run).message == "its worker was killed"
 
 
 def test_the_next_worker_reports_what_a_killed_one_had_only_just_taken(
