@@ -19,7 +19,7 @@ from dryad.memory import consolidation, ingest
 from dryad.memory.consolidation import Consolidated
 from dryad.memory.sources import Candidate, Ingested, Source, Survey, survey
 from dryad.orchestration.findings import Finding, synthesise
-from dryad.orchestration.hybrid import Known
+from dryad.orchestration.known import Known
 from dryad.orchestration.tasks import Task
 from tasks._journal import step
 from tasks._policy import HEALING

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from dryad.execution.memories import Provenance
 from dryad.execution.models.errands import read_task
-from dryad.orchestration.hybrid import Known
+from dryad.orchestration.known import Known
 
 LABELS = st.sampled_from(["trusted", "untrusted"])
 TEXTS = st.text() | st.sampled_from(
