@@ -68,6 +68,11 @@ class Settings(BaseModel):
     worker_spares: int = setting(
         2, "Processes a worker keeps ready for the next runs; 0: every run imports for itself", ge=0
     )
+    worker_forks: bool = setting(
+        True,
+        "Fork the processes kept ready, having imported once; false: start each, at three times "
+        "the processor time, as is done on other systems than Linux",
+    )
     worker_poll: Duration = setting(
         timedelta(seconds=5), "How often a worker asks for work it was not told of"
     )
