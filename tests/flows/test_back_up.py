@@ -40,7 +40,7 @@ async def test_a_set_is_kept_shown_and_proved(installation: Services, tmp_path: 
     state = await back_up(BackupForm(kind="daily", prune=True), return_state=True)
     (made,) = installation.backups.listed()
     assert state.is_completed()
-    assert state.message == f"set {made.id}; nothing removed"
+    assert state.message == f"set {made.id}; 0 old sets removed"
     assert made.manifest is not None
     assert [part.name for part in made.manifest.parts] == ["dryad", "files", "settings"]
     assert [path.name for path in (tmp_path / "backups").iterdir()] == [made.id]
