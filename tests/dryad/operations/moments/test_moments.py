@@ -1,7 +1,7 @@
 """Back to three moments, with a real PostgreSQL that archives; and what is refused, before."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -340,16 +340,7 @@ def test_an_operator_checks_keeps_a_base_and_goes_back(archiving: tuple[str, Pat
     checked = dryad("check-pitr")
     assert checked.returncode == 0
     assert "every moment of 7 d is wanted" in checked.stdout
-    base = made.bases.listed()[0].manifest.id
-    assert base in dryad("list").stdout
-    arrive(made)
-    assert dryad("base").returncode == 0
-    environ["DRYAD_MOMENTS_WINDOW"] = "PT0.01S"
-    assert base in dryad("prune").stdout
-    assert len(made.bases.listed()) == 2
-    assert base in dryad("prune", "--yes").stdout
-    assert base not in dryad("list").stdout
-    assert len(made.bases.listed()) == 1
+    prunes(made, dryad, environ)
     made.work("before")
     made.remember()
     moment, rows = made.moments[0]
@@ -369,3 +360,17 @@ def test_an_operator_checks_keeps_a_base_and_goes_back(archiving: tuple[str, Pat
     database.close()
     tasks = made.rows()
     assert set(rows[table(rows, "tenants")]) == set(tasks[table(tasks, "tenants")])
+
+
+def prunes(made: Cluster, dryad: Callable[..., Done], environ: dict[str, str]) -> None:
+    """What the window does not need is shown, then removed."""
+    base = made.bases.listed()[0].manifest.id
+    assert base in dryad("list").stdout
+    arrive(made)
+    assert dryad("base").returncode == 0
+    environ["DRYAD_MOMENTS_WINDOW"] = "PT0.01S"
+    assert base in dryad("prune").stdout
+    assert len(made.bases.listed()) == 2
+    assert base in dryad("prune", "--yes").stdout
+    assert base not in dryad("list").stdout
+    assert len(made.bases.listed()) == 1
