@@ -8,7 +8,7 @@ from sqlalchemy import Table, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from dryad.execution.memories import Shelved
+from dryad.execution.memories import WORKING, Shelved
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow, TenantRow
 from dryad.foundation.errors import NotFound
 from dryad.foundation.ids import TenantId, new_id
@@ -26,6 +26,7 @@ class _Earlier(NamedTuple):
 
     id: str
     withdrawn: bool
+    origin: str
 
 
 _Owned = tuple[str, str]
@@ -39,7 +40,7 @@ _SAME_WORDS = (
 )
 _LIVING = select(_DOCUMENTS.c.content_hash).where(*_SAME_WORDS, _DOCUMENTS.c.deleted.is_(None))
 _EARLIER = select(
-    *(_DOCUMENTS.c[name] for name in ("agent", "content_hash", "id", "deleted"))
+    *(_DOCUMENTS.c[name] for name in ("agent", "content_hash", "id", "deleted", "origin"))
 ).where(*_SAME_WORDS, _DOCUMENTS.c.agent.in_(bindparam("owners", expanding=True)))
 
 
@@ -80,6 +81,7 @@ def write(
     if fresh:
         _insert(session, shelf, fresh, embedder=embedder, now=now)
     _distrust(session, items, answers)
+    _untie(session, items, answers, {earlier.id: earlier.origin for earlier in known.values()})
     if replace:
         latest = {
             (item.document.agent, item.document.origin): answer.id
@@ -116,7 +118,7 @@ def _told_apart(
             answers.append(Shelved(earlier.id, len(item.pieces), duplicate_of=earlier.id))
             continue
         identity = earlier.id if earlier else new_id("doc")
-        known[key] = _Earlier(identity, withdrawn=False)
+        known[key] = _Earlier(identity, withdrawn=False, origin=item.document.origin)
         near, alike = item.near or (None, 0.0)
         answers.append(Shelved(identity, len(item.pieces), near=near, likeness=alike))
         fresh[identity] = item
@@ -216,8 +218,8 @@ def _known(session: Session, tenant: str, items: Iterable[Prepared]) -> dict[_Ow
     owners, hashes = {owner for owner, _ in wanted}, {content_hash for _, content_hash in wanted}
     rows = session.execute(_EARLIER, {"tenant": tenant, "owners": [*owners], "hashes": [*hashes]})
     return {
-        (agent, content_hash): _Earlier(identity, withdrawn=deleted is not None)
-        for agent, content_hash, identity, deleted in rows
+        (agent, content_hash): _Earlier(identity, withdrawn=deleted is not None, origin=origin)
+        for agent, content_hash, identity, deleted, origin in rows
         if (agent, content_hash) in wanted
     }
 
@@ -274,6 +276,20 @@ def _distrust(session: Session, items: Sequence[Prepared], answers: Sequence[She
         session.execute(
             update(DocumentRow).where(DocumentRow.id.in_(repeated)).values(provenance="untrusted")
         )
+
+
+def _untie(
+    session: Session,
+    items: Sequence[Prepared],
+    answers: Sequence[Shelved],
+    origins: Mapping[str, str],
+) -> None:
+    """Let what was tied to a key of working memory, and is said for good, outlive the key."""
+    for item, answer in zip(items, answers, strict=True):
+        tied = origins.get(answer.id, "").startswith(WORKING)
+        if answer.duplicate_of and tied and not item.document.origin.startswith(WORKING):
+            told = update(DocumentRow).where(DocumentRow.id == answer.id)
+            session.execute(told.values(origin=item.document.origin))
 
 
 def _withdraw_older(
