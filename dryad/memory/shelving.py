@@ -8,10 +8,11 @@ from sqlalchemy import Table, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from dryad.execution.memories import WORKING, Shelved
+from dryad.execution.memories import Shelved
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow, TenantRow
 from dryad.foundation.errors import NotFound
 from dryad.foundation.ids import TenantId, new_id
+from dryad.memory import origins
 from dryad.memory.documents import Prepared
 from dryad.memory.near import keep
 from dryad.memory.relations import relate_all
@@ -81,13 +82,16 @@ def write(
     if fresh:
         _insert(session, shelf, fresh, embedder=embedder, now=now)
     _distrust(session, items, answers)
-    _untie(session, items, answers, {earlier.id: earlier.origin for earlier in known.values()})
+    named = [
+        (item.document.agent, item.document.origin, answer.id)
+        for item, answer in zip(items, answers, strict=True)
+    ]
+    first = {earlier.id: earlier.origin for earlier in known.values()}
+    further = ((document, origin) for _, origin, document in named if first[document] != origin)
+    origins.note(session, shelf.tenant, further)
     if replace:
-        latest = {
-            (item.document.agent, item.document.origin): answer.id
-            for item, answer in zip(items, answers, strict=True)
-        }
-        older = _withdraw_older(session, shelf.tenant, latest, now)
+        latest = {(agent, origin): document for agent, origin, document in named}
+        older, _ = origins.leave(session, shelf.tenant, latest, now=now)
         shelf.removals += int(bool(older))
         for identity in older:
             gone(identity)
@@ -276,41 +280,3 @@ def _distrust(session: Session, items: Sequence[Prepared], answers: Sequence[She
         session.execute(
             update(DocumentRow).where(DocumentRow.id.in_(repeated)).values(provenance="untrusted")
         )
-
-
-def _untie(
-    session: Session,
-    items: Sequence[Prepared],
-    answers: Sequence[Shelved],
-    origins: Mapping[str, str],
-) -> None:
-    """Let what was tied to a key of working memory, and is said for good, outlive the key."""
-    for item, answer in zip(items, answers, strict=True):
-        tied = origins.get(answer.id, "").startswith(WORKING)
-        if answer.duplicate_of and tied and not item.document.origin.startswith(WORKING):
-            told = update(DocumentRow).where(DocumentRow.id == answer.id)
-            session.execute(told.values(origin=item.document.origin))
-
-
-def _withdraw_older(
-    session: Session, tenant: str, latest: Mapping[tuple[str, str], str], now: datetime
-) -> list[str]:
-    """Withdraw what `latest`, by owner and origin, takes the place of; return which that was."""
-    columns = _DOCUMENTS.c
-    rows = session.execute(
-        select(columns.agent, columns.origin, columns.id).where(
-            columns.tenant == tenant,
-            columns.agent.in_({agent for agent, _ in latest}),
-            columns.origin.in_({origin for _, origin in latest}),
-            columns.deleted.is_(None),
-        )
-    )
-    staying = set(latest.values())  # a text may have moved to another origin of the batch
-    older = [
-        identity
-        for agent, origin, identity in rows
-        if (agent, origin) in latest and identity not in staying
-    ]
-    if older:
-        session.execute(update(DocumentRow).where(DocumentRow.id.in_(older)).values(deleted=now))
-    return older
