@@ -70,7 +70,7 @@ class Settings(BaseModel):
     )
     worker_forks: bool = setting(
         True,
-        "Fork the processes kept ready, having imported once; false: start each, at three times "
+        "Fork the processes kept ready, having imported once; false: start each, at ten times "
         "the processor time, as is done on other systems than Linux",
     )
     worker_poll: Duration = setting(
