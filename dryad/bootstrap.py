@@ -37,7 +37,8 @@ from dryad.memory.recollection import Recollection
 from dryad.operations.backups.installed import backups_of
 from dryad.operations.backups.sets import Backups
 from dryad.operations.health import Health
-from dryad.operations.moments.installed import bases_of
+from dryad.operations.moments.installed import moments_of
+from dryad.operations.moments.pruning import Moments
 from dryad.operations.objectives import SAFEGUARD_EVERY
 from dryad.orchestration.decisions import Decisions
 from dryad.orchestration.endings import Endings
@@ -303,13 +304,21 @@ class Services(MemoryServices):
         """What is kept of the installation."""
         return backups_of(self.settings, proofs=[self._remembered], clock=self.clock)
 
+    @cached_property
+    def moments(self) -> Moments:
+        """What leads back to any moment of a window, with PostgreSQL."""
+        return moments_of(self.settings, self.clock)
+
     def _held_by_backups(self) -> list[str]:
         """Tell of every set, base backup and archive what it is, and how long it stays."""
         told = [one.told(self.backups.keep) for one in self.backups.listed()]
         if not self.database.is_sqlite:
-            told += [one.told for one in bases_of(self.settings).listed()]
+            window = self.settings.moments_window
+            told += [one.told(window) for one in self.moments.bases.listed()]
         if self.settings.wal_archive is not None:
-            told.append(f"{self.settings.wal_archive}: WAL stays until a person removes it")
+            told.append(
+                f"{self.settings.wal_archive}: WAL stays as long as a base backup here needs it"
+            )
         return told
 
     def _remembered(self, url: str) -> list[str]:

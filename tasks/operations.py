@@ -14,6 +14,7 @@ from prefect.artifacts import (
 
 from dryad.operations.backups.making import Made, Purpose
 from dryad.operations.backups.manifest import Part, PartName, SetId, Verification, age_in_words
+from dryad.operations.backups.sources import is_sqlite
 from tasks._policy import PLAIN
 from tasks._services import services
 
@@ -66,6 +67,39 @@ async def prune_sets() -> list[SetId]:
         rows, key="backup-sets-pruned", description="Sets the retention lets go"
     )
     return await asyncio.to_thread(services().backups.remove, [one.id for one in outdated])
+
+
+@task(**PLAIN)
+async def prune_moments() -> int:
+    """Remove the base backups and the WAL that no moment of the window needs; show them."""
+    moments = services().moments
+    if is_sqlite(moments.bases.stores.database):
+        return 0
+    gone = await asyncio.to_thread(moments.prune)
+    window = age_in_words(moments.window)
+    rows = [
+        {
+            "base": one.manifest.id,
+            "of": f"{one.manifest.finished:%Y-%m-%d %H:%M} UTC",
+            "sealed": _megabytes(one.manifest.stored_bytes),
+            "now": "kept" if one in gone.staying else f"removed: no moment of {window} needs it",
+        }
+        for one in (*gone.staying, *reversed(gone.bases))
+    ]
+    if names := gone.segments.names:
+        rows.append(
+            {
+                "base": f"{len(names)} WAL files",
+                "of": f"{names[0]} to {names[-1]}",
+                "sealed": _megabytes(gone.segments.bytes),
+                "now": "removed: no base that is kept needs them",
+            }
+        )
+    if rows:
+        await acreate_table_artifact(
+            rows, key="base-backups", description=f"The way back to any moment of {window}"
+        )
+    return len(gone.bases)
 
 
 @task(task_run_name="verify-{wanted}", **PLAIN)

@@ -107,6 +107,10 @@ class Settings(BaseModel):
     wal_archive: OptionalPath = setting(
         None, "Directory into which PostgreSQL archives its WAL; None: no restore to a moment"
     )
+    moments_window: timedelta = setting(
+        timedelta(days=7), "How far back every moment can be restored; older bases and WAL go",
+        gt=timedelta(0),
+    )  # fmt: skip
 
     # memory
     redis_url: OptionalSecret = setting(
