@@ -243,6 +243,11 @@ class Settings(BaseModel):
     crash_quiet: Duration = setting(
         timedelta(seconds=10), "Wait between marking a run crashed and starting it again"
     )
+    run_begins_within: Duration = setting(
+        timedelta(minutes=5),
+        "A run that is Pending or Running for this long with no process is marked crashed",
+        gt=timedelta(0),
+    )
     max_attempts: int = setting(5, "Processes one run may lose before its task fails", ge=1)
 
     @model_validator(mode="after")
