@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import orjson
@@ -27,7 +27,7 @@ from dryad.execution.memories import Document, Shelved
 from dryad.execution.outside import Outside
 from dryad.execution.sandbox.port import SandboxRequest, SandboxResult
 from dryad.foundation.environment import load
-from dryad.foundation.errors import InvalidRequest
+from dryad.foundation.errors import InvalidRequest, Unavailable
 from dryad.foundation.ids import TenantId
 
 if TYPE_CHECKING:
@@ -54,6 +54,11 @@ def ingest(
     from dryad.memory.sources import ANYWHERE, Source, batches, survey  # noqa: PLC0415
 
     provenance = "trusted" if trusted else "untrusted"
+    if any(path.parts[0] in {"http:", "https:"} for path in paths):
+        raise InvalidRequest(
+            "addresses are not read from here",
+            "Run `ingest-documents/on-demand` with them; it reads the hosts in DRYAD_INGEST_HOSTS.",
+        )
     sources = [Source(str(p.absolute()), category, provenance, name=p.name) for p in paths]
     # A path that is not there is told before anything is read.
     surveys = [survey(source, ANYWHERE) for source in sources]
@@ -236,10 +241,18 @@ def check(*, as_json: Json = False) -> None:
     """Compare every mirror with the ledger, row by row, and mend what differs."""
     with api() as client:
         servers = [mirror["server"] for mirror in client.items("api/v1/memory/mirrors")]
-        found = [client.post(f"api/v1/memory/mirrors/{one}/check", {}) for one in servers]
-    if not found:
-        say("memory is embedded: there is no mirror that could differ")
+        if not servers:
+            say("memory is embedded: there is no mirror that could differ")
+        found: list[dict[str, Any]] = []
+        away: list[Unavailable] = []
+        for server in servers:  # one that is away keeps no other from being looked at
+            try:
+                found.append(client.post(f"api/v1/memory/mirrors/{server}/check", {}))
+            except Unavailable as reason:
+                away.append(reason)
     print_rows(found, ("server", "checked", "missing", "extra", "stale"), as_json=as_json)
+    if away:
+        raise away[0]
 
 
 def _place(document: str, value: str) -> str:

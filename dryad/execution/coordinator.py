@@ -262,8 +262,8 @@ class Coordinator:
             self._permit(asker, "delete")
             there = self._recent.forget(asker.tenant, asker.owned_by, reference)
             if kind == "working":
-                origin = _working(reference)
-                there |= self._long_term.withdraw_from(asker.tenant, asker.owned_by, origin) > 0
+                copies = [_working(reference)]
+                there |= self._long_term.withdraw_from(asker.tenant, asker.owned_by, copies) > 0
             if not there:
                 raise NotFound(f"nothing is remembered under {reference[:80]!r}")
             return

@@ -172,6 +172,6 @@ class LongTermMemory(Protocol):
         """Take a document out of every search."""
         ...
 
-    def withdraw_from(self, tenant: TenantId, agent: str, origin: str) -> int:
-        """Take out what an owner has from an origin; return how many documents that were."""
+    def withdraw_from(self, tenant: TenantId, agent: str, origins: Collection[str]) -> int:
+        """Take out what an owner has from these origins; return how many documents that were."""
         ...

@@ -150,6 +150,21 @@ class Archivist:
         with self._database.reading() as session:
             return [(row.agent, _remembered(row)) for row in session.scalars(query)]
 
+    def newest(self, tenant: TenantId, agent: str, *, limit: int) -> list[Remembered]:
+        """Return what was remembered last, the newest first; read in the ledger."""
+        query = (
+            select(RecentRow)
+            .where(
+                RecentRow.tenant == tenant,
+                RecentRow.agent == agent,
+                RecentRow.expires > self._clock(),
+            )
+            .order_by(RecentRow.updated.desc(), RecentRow.key)
+            .limit(limit)
+        )
+        with self._database.reading() as session:
+            return [_remembered(row) for row in session.scalars(query)]
+
     def list(
         self,
         tenant: TenantId,

@@ -65,7 +65,7 @@ class Dialogues:
         agent: str = SHARED,
         provenance: Provenance = "untrusted",
     ) -> int:
-        """Keep a dialogue; said again with more turns, what is new is added.
+        """Keep a dialogue; said again with more turns, or fewer, only what was said last is found.
 
         Args:
             tenant: Whose memory.
@@ -101,6 +101,8 @@ class Dialogues:
             for first in firsts
         ]
         self._librarian.shelve_all(tenant, documents, replace=True)
+        beyond = [f"dialogue:{dialogue}/{n}" for n in range(len(documents), MOST_TURNS)]
+        self._librarian.withdraw_from(tenant, agent, beyond)
         return len(documents)
 
     def search(

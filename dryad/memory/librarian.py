@@ -327,14 +327,14 @@ class Librarian:
         if self._copy:
             self._copy.remove(tenant, document, upto=shelf.written)
 
-    def withdraw_from(self, tenant: TenantId, agent: str, origin: str) -> int:
-        """Take out of every search what an owner has from an origin; return how many that were."""
+    def withdraw_from(self, tenant: TenantId, agent: str, origins: Collection[str]) -> int:
+        """Take out of every search what an owner has from these origins; return how many."""
         with self._database.reading() as session:
             found = session.scalars(
                 select(DocumentRow.id).where(
                     DocumentRow.tenant == tenant,
                     DocumentRow.agent == agent,
-                    DocumentRow.origin == origin,
+                    DocumentRow.origin.in_(origins),
                     DocumentRow.deleted.is_(None),
                 )
             ).all()

@@ -80,6 +80,7 @@ class IndexCopy:
         self._pause = pause.total_seconds()
         self._late = late
         self._paused_until = 0.0
+        self._lost = False
 
     # -- readers
 
@@ -175,8 +176,20 @@ class IndexCopy:
         """Bring everything to the copy that it has yet to see; make one where there is none.
 
         Raises:
-            Unavailable: the server does not answer.
+            Unavailable: the server does not answer; that is told once, until it answers again.
         """
+        try:
+            self._kept()
+        except Unavailable as reason:
+            if not self._lost:
+                log.error("mirror_lost", mirror="index", reason=reason.message)  # noqa: TRY400 - structured
+            self._lost = True
+            raise
+        if self._lost:
+            log.info("mirror_found", mirror="index")
+        self._lost = False
+
+    def _kept(self) -> None:
         state = self.states.read()
         there = self._index.generations()
         if state.trusted != self._embedder.name or state.generation not in there:

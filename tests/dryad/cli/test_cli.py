@@ -183,6 +183,7 @@ def test_files_are_read_into_memory_and_found_again(dryad: Dryad, tmp_path: Path
     assert "untrusted · bm25" in found.stdout
     assert found.stderr == "found by words\n"
     fails(dryad("memory", "ingest", str(tmp_path / "nowhere")), 1, "nowhere")
+    fails(dryad("memory", "ingest", "https://docs.test/a"), 2, "DRYAD_INGEST_HOSTS")
 
 
 def test_short_term_memory_is_shown_and_forgotten(dryad: Dryad, installation: House):

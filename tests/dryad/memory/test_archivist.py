@@ -103,6 +103,19 @@ def _matches(key: str, pattern: str) -> bool:
     return key[:1] == pattern[0] and _matches(key[1:], pattern[1:])
 
 
+def test_what_was_remembered_last_comes_first(archivist: Archivist, clock: Hands):
+    for number in range(5):
+        clock.move(minutes=1)
+        archivist.remember(ACME, "scout", f"k{number * 3 % 5}", number)
+    archivist.remember(ACME, "other", "k", "somebody's")
+    clock.move(minutes=1)
+    archivist.remember(ACME, "scout", "k0", "again", ttl=timedelta(minutes=2))
+    found = [one.value for one in archivist.newest(ACME, "scout", limit=3)]
+    assert found == ["again", 4, 3]
+    clock.move(minutes=3)
+    assert [one.value for one in archivist.newest(ACME, "scout", limit=2)] == [4, 3]
+
+
 def test_a_pattern_of_many_stars_takes_no_longer(archivist: Archivist):
     archivist.remember(ACME, "scout", "a" * 199 + "B", 1)
     assert keys(archivist, "*a" * 60 + "*b") == []

@@ -2,11 +2,13 @@
 
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dryad.execution.memories import Document
+from dryad.foundation import logs
 from dryad.foundation.database import Database
 from dryad.foundation.errors import Unavailable
 from dryad.memory.librarian import Librarian
@@ -163,7 +165,9 @@ def test_an_expired_value_is_not_read_from_a_mirror_whose_clock_is_late(
     recent.mirror.close()
 
 
-def test_a_search_goes_on_without_the_server_and_says_so(shelf: Shelf):
+def test_a_search_goes_on_without_the_server_and_says_so(shelf: Shelf, tmp_path: Path):
+    logs.configure(tmp_path / "logs", component="test")
+    log = tmp_path / "logs" / "gremlins_app.log"
     first = shelf.librarian.shelve(ACME, Document("", "aaa", "a")).id
     assert (shelf.found("aa"), shelf.librarian.degraded) == (first, "")
     shelf.server.kill()
@@ -173,12 +177,17 @@ def test_a_search_goes_on_without_the_server_and_says_so(shelf: Shelf):
     assert shelf.found("bb") == second
     shelf.librarian.forget(ACME, first)
     assert shelf.found("ab") == second
+    for _ in range(2):  # the keeper looks again and again, and alerts once
+        with pytest.raises(Unavailable):
+            shelf.copy.keep()
+    assert log.read_text().count('"mirror_lost"') == 1
     shelf.server.start()
     time.sleep(2 * SOON.total_seconds())
     shelf.copy.keep()
     assert (shelf.found("bb"), shelf.librarian.degraded) == (second, "")
     state = shelf.copy.states.read()
     assert set(shelf.index.held(state.generation, ACME).values()) == {second}
+    assert '"mirror_found"' in log.read_text()
 
 
 def test_what_the_server_cannot_filter_is_read_in_the_ledger_and_not_kept(shelf: Shelf):
