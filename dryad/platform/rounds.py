@@ -18,6 +18,7 @@ from dryad.operations.objectives import recoverable
 from dryad.orchestration.review.questions import Case
 from dryad.orchestration.review.verdicts import WAKE_APPROVER
 from dryad.orchestration.tasks import End, Task
+from dryad.platform import drill_place
 from dryad.runs import Runs, RunState
 
 FORMLESS_AFTER = timedelta(seconds=60)
@@ -187,6 +188,11 @@ class Rounds:
         found = services.health.measure({"backups": backups})["backups"]
         if found.status != "healthy":
             log.critical("recovery_objectives_missed", reason=found.reason)
+
+    def sweep(self) -> None:
+        """Remove what a killed drill left."""
+        if drill_place.sweep(self.services.settings, self.services.backups.stores):
+            log.warning("drill_was_killed")
 
     # -- following one run
 
