@@ -4,7 +4,7 @@ Everything is denied unless it is allowed: an unknown, inactive or ungranted too
 every way in, because every way in asks `Tools.permit`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -253,6 +253,7 @@ class Tools(Grants):
         policy: ApprovalPolicy | None,
         role: str = "",
         untrusted: bool = False,
+        heard_by: Callable[[], Collection[str]] = frozenset,
     ) -> Permit:
         """Decide one call, in code and every time, never by what a model was told.
 
@@ -265,6 +266,8 @@ class Tools(Grants):
             role: The agent's role; grants to it count.
             untrusted: The agent has read untrusted text: what has effects or reads secrets then
                 needs a person, or is refused, as the policy says.
+            heard_by: Tells the model providers that what the call returns may get to; asked only
+                of a tool that reads secrets.
 
         Raises:
             Refused: unknown, inactive or deprecated tool, no grant, an expired one, or one whose
@@ -281,6 +284,8 @@ class Tools(Grants):
         if problem := violation(spec.input_schema, plain):
             raise InvalidRequest(f"{spec.name} cannot take these arguments: {problem}")
         refuse_ungranted(grants, agent, spec, plain, self._clock())
+        if spec.config.get("reads_secrets", False):
+            _refuse_other_ears(policy, spec, heard_by())
         return _judged(policy, spec, plain, agent=agent, untrusted=untrusted)
 
     def offered(self, tenant: TenantId, agent: str, *, role: str = "") -> list[ToolSpec]:
@@ -358,6 +363,16 @@ def _callable(versions: Sequence[ToolSpec], tool: str) -> ToolSpec:
     if spec.status != "active":
         raise Refused(f"tool {spec.name} {spec.version} is {spec.status}")
     return spec
+
+
+def _refuse_other_ears(policy: ApprovalPolicy, spec: ToolSpec, heard_by: Collection[str]) -> None:
+    """Return when every provider that hears what is secret was named for it."""
+    if others := sorted(set(heard_by) - set(policy.secret_providers)):
+        raise Refused(
+            f"what {spec.name} returns is secret, and the policy does not let secrets go to "
+            f"{', '.join(others)}",
+            "`dryad policies set secret_providers=…` names the providers that may hear them.",
+        )
 
 
 def _judged(
