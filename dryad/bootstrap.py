@@ -147,6 +147,7 @@ class Services(MemoryServices):
                 limits=adapters.sandbox_limits(self.settings),
             ),
             volumes=self.volumes,
+            recent=self.archivist,
             clock=self.clock,
         )
 
@@ -323,9 +324,15 @@ class Services(MemoryServices):
 
     def _remembered(self, url: str) -> list[str]:
         """Prove a restored memory; only then is it asked what the live one is like."""
-        mirrored = self.installation.adapters().get("index") == "chroma"
-        index = partial(adapters.chroma_index, self.settings) if mirrored else None
-        return Recollection(self.embedder, index)(url)
+        chosen, name = self.installation.adapters(), f"verify{self.installation.epoch()}"
+        index = partial(adapters.chroma_index, self.settings, name)
+        recent = partial(adapters.redis_mirror, self.settings, name)
+        proof = Recollection(
+            self.embedder,
+            index if chosen.get("index") == "chroma" else None,
+            recent if chosen.get("recent") == "redis" else None,
+        )
+        return proof(url)
 
     @cached_property
     def health(self) -> Health:

@@ -116,6 +116,22 @@ class IndexCopy:
         wanted = {*alike, *young.tolist(), *(number for number in near if number in living)}
         return _cosines(session, tenant, wanted, direction, model=self._embedder)
 
+    def finds(self, tenant: TenantId, passage: PassageRow) -> bool:
+        """Tell whether the copy, asked for a passage's own vector, names it, or one as near.
+
+        True for a passage without a vector of the copy's model: it has no business there.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        if passage.embedder != self._embedder.name:
+            return True
+        direction = unpacked([passage.vector], self._embedder.dimensions)[0]
+        near = self._index.nearest(self.states.read().generation, tenant, direction, limit=10)
+        with self._database.reading() as session:
+            cosines = _cosines(session, tenant, near, direction, model=self._embedder)
+        return passage.number in near or max(cosines.values(), default=0.0) >= _SAME
+
     def told(
         self,
         session: Session,
