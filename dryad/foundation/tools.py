@@ -43,6 +43,7 @@ from dryad.foundation.tool_rules import (
     is_unclassified,
     rank,
     reconfigured,
+    refuse_other_ears,
     refuse_ungranted,
 )
 
@@ -285,7 +286,7 @@ class Tools(Grants):
             raise InvalidRequest(f"{spec.name} cannot take these arguments: {problem}")
         refuse_ungranted(grants, agent, spec, plain, self._clock())
         if spec.config.get("reads_secrets", False):
-            _refuse_other_ears(policy, spec, heard_by())
+            refuse_other_ears(spec, heard_by(), policy.secret_providers)
         return _judged(policy, spec, plain, agent=agent, untrusted=untrusted)
 
     def offered(self, tenant: TenantId, agent: str, *, role: str = "") -> list[ToolSpec]:
@@ -363,16 +364,6 @@ def _callable(versions: Sequence[ToolSpec], tool: str) -> ToolSpec:
     if spec.status != "active":
         raise Refused(f"tool {spec.name} {spec.version} is {spec.status}")
     return spec
-
-
-def _refuse_other_ears(policy: ApprovalPolicy, spec: ToolSpec, heard_by: Collection[str]) -> None:
-    """Return when every provider that hears what is secret was named for it."""
-    if others := sorted(set(heard_by) - set(policy.secret_providers)):
-        raise Refused(
-            f"what {spec.name} returns is secret, and the policy does not let secrets go to "
-            f"{', '.join(others)}",
-            "`dryad policies set secret_providers=…` names the providers that may hear them.",
-        )
 
 
 def _judged(
