@@ -2,9 +2,8 @@
 
 from prefect.artifacts import acreate_table_artifact
 
-from dryad.foundation.tenants import DEFAULT
 from dryad.operations.drills import RPO, RTO, Drill, checklist
-from dryad.operations.objectives import DRILLED
+from dryad.operations.objectives import record
 from dryad.platform.drill import drill
 from tasks._journal import step
 from tasks._policy import PLAIN
@@ -16,17 +15,7 @@ def run_drill(wanted: str) -> Drill:
     """Recover from a set in a scratch place; see `platform.drill`. On record, however it went."""
     dryad = services()
     ended = drill(dryad.settings, wanted)
-    dryad.audit.append(
-        DEFAULT,
-        DRILLED,
-        actor="recovery-drill",
-        subject=ended.set_id,
-        data={
-            "rto_seconds": ended.rto.total_seconds(),
-            "rpo_seconds": ended.rpo.total_seconds(),
-            "missed": ended.missed,
-        },
-    )
+    record(dryad.audit, ended, actor="recovery-drill")
     return ended
 
 
