@@ -2,7 +2,7 @@
 
 `python -P -m deployments.pool ADDRESS COUNT fork|start`: the worker starts it, and again when it
 dies. COUNT spares (`spare.py`) wait at the socket ADDRESS. The pool imports once and forks them;
-where it cannot fork, each is started and imports for itself, at three times the processor time.
+where it cannot fork, each is started and imports for itself, at ten times the processor time.
 SIGHUP makes the pool begin anew with the code as it is then. Runs at work notice neither that nor
 the pool's death; idle spares leave.
 """
@@ -98,7 +98,7 @@ def main(address: str, count: str, how: str, inherited: str = "") -> None:
             make = fork
         else:
             sys.stderr.write(
-                "An import started a thread, so spares are started, not forked, and runs cost three"
+                "An import started a thread, so spares are started, not forked, and runs cost ten"
                 " times as much: import that module inside a function.\n"
             )
     keep(listener, int(count), make)

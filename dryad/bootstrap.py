@@ -147,6 +147,7 @@ class Services(MemoryServices):
                 limits=adapters.sandbox_limits(self.settings),
             ),
             volumes=self.volumes,
+            recent=self.archivist,
             clock=self.clock,
         )
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from dryad.execution.memories import (
     SHARED,
+    WORKING,
     Document,
     Kept,
     LongTermMemory,
@@ -296,7 +297,7 @@ def _stored(shelved: Shelved) -> Stored:
 
 def _working(key: str | None) -> str:
     """Return the origin by which the long-term copy of a key's value is known."""
-    return f"working:{key}"
+    return f"{WORKING}{key}"
 
 
 def _category(kind: MemoryKind) -> str | None:

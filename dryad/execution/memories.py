@@ -15,6 +15,9 @@ SourceType = Literal["conversation", "tool_output", "document", "observation", "
 SHARED = ""
 """The owner of what belongs to the whole tenant."""
 
+WORKING = "working:"
+"""What the origin of working memory's long-term copy begins with; its key follows."""
+
 
 @dataclass(frozen=True)
 class Document:

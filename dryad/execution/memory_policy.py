@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dryad.execution.memories import SHARED
+from dryad.execution.memories import SHARED, WORKING
 
 Right = Literal["read", "write", "delete"]
 
 SELF, TENANT, ANY = "self", "tenant", "*"
 
-RESERVED = ("agent:", "task:", "dialogue:", "working:")
+RESERVED = ("agent:", "task:", "dialogue:", WORKING)
 """Origins that DRYAD itself gives; no source needs to list them, and nobody else may give them."""
 
 _ENDS = "/:?#"

@@ -9,10 +9,11 @@ import orjson
 
 from dryad.execution import arithmetic, http_tools, messages, tables, workspace
 from dryad.execution.mcp import McpServers
-from dryad.execution.memories import Document
+from dryad.execution.memories import RecentMemory
+from dryad.execution.memory_tools import MemoryTools
 from dryad.execution.outside import NotSent, Outside
 from dryad.execution.plain_text import readable
-from dryad.execution.tool_calls import Passage, ToolOutcome
+from dryad.execution.tool_calls import ToolOutcome
 from dryad.execution.volumes import Volumes
 from dryad.execution.workbench import Find, Ran, RunCode, Shelve
 from dryad.foundation.canonical import canonical_json, digest
@@ -50,6 +51,7 @@ class Toolbox:
         outside: Outside | None = None,
         mcp: McpServers | None = None,
         volumes: Volumes | None = None,
+        recent: RecentMemory | None = None,
         clock: Clock = utc_now,
     ) -> None:
         """Hand over what the tools work with.
@@ -62,11 +64,10 @@ class Toolbox:
             mailbox: Takes the messages of tenants that have no address to send to.
             outside: The way to other servers; default one that spares no port.
             mcp: The MCP servers there are; default none.
+            recent: Where agents remember values; without it those tools are refused.
             volumes: Where stateful tools keep something; without it they are refused.
             clock: Tells the time.
         """
-        self._find = find
-        self._shelve = shelve
         self._run_code = run_code
         self._workspaces = workspaces
         self._mailbox = mailbox
@@ -75,8 +76,7 @@ class Toolbox:
         self._volumes = volumes
         self._clock = clock
         self._builtin: Mapping[str, Callable[..., Awaitable[ToolOutcome]]] = {
-            "search_memory": self._search_memory,
-            "store_memory": self._store_memory,
+            **MemoryTools(find, shelve, recent).tools,
             "run_python": self._run_python,
             "query_table": self._query_table,
             "calculate": self._calculate,
@@ -157,41 +157,6 @@ class Toolbox:
 
     async def _read(self, errand: Errand, path: str) -> bytes:
         return await asyncio.to_thread(workspace.read, self._room(errand), path)
-
-    # -- memory
-
-    async def _search_memory(
-        self, errand: Errand, arguments: Mapping[str, Any], **_: Any
-    ) -> ToolOutcome:
-        found = await asyncio.to_thread(
-            self._find,
-            errand.tenant,
-            errand.agent,
-            arguments["query"],
-            arguments.get("limit", 5),
-            category=arguments.get("category"),
-        )
-        names = Passage.__dataclass_fields__
-        passages = tuple(Passage(**{n: getattr(hit, n) for n in names}) for hit in found)
-        untrusted = any(passage.provenance != "trusted" for passage in passages)
-        return ToolOutcome({"found": len(passages)}, untrusted=untrusted, passages=passages)
-
-    async def _store_memory(
-        self, errand: Errand, arguments: Mapping[str, Any], **_: Any
-    ) -> ToolOutcome:
-        """Keep a note of the agent's; whatever it had read, its words are never more than data."""
-        document = Document(
-            title=arguments["title"],
-            text=arguments["text"],
-            origin=f"task:{errand.task}/{arguments['title']}"[:1_000],
-            category=arguments.get("category", "note"),
-            source_type="tool_output",
-            provenance="untrusted",
-            agent=errand.agent,
-        )
-        shelved = await asyncio.to_thread(self._shelve, errand.tenant, document)
-        value = {"document": shelved.duplicate_of or shelved.id, "passages": shelved.passages}
-        return ToolOutcome(value)
 
     # -- programs and tables
 

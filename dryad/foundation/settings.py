@@ -70,7 +70,7 @@ class Settings(BaseModel):
     )
     worker_forks: bool = setting(
         True,
-        "Fork the processes kept ready, having imported once; false: start each, at three times "
+        "Fork the processes kept ready, having imported once; false: start each, at ten times "
         "the processor time, as is done on other systems than Linux",
     )
     worker_poll: Duration = setting(
@@ -242,6 +242,11 @@ class Settings(BaseModel):
     )
     crash_quiet: Duration = setting(
         timedelta(seconds=10), "Wait between marking a run crashed and starting it again"
+    )
+    run_begins_within: Duration = setting(
+        timedelta(minutes=5),
+        "A run that is Pending or Running for this long with no process is marked crashed",
+        gt=timedelta(0),
     )
     max_attempts: int = setting(5, "Processes one run may lose before its task fails", ge=1)
 

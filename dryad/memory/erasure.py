@@ -15,7 +15,14 @@ from dryad.execution.memory_policy import ANY
 from dryad.foundation.audit import Audit
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
-from dryad.foundation.database.models import CaseRow, DocumentRow, PassageRow, RecentRow, TaskRow
+from dryad.foundation.database.models import (
+    CaseRow,
+    DocumentRow,
+    OriginRow,
+    PassageRow,
+    RecentRow,
+    TaskRow,
+)
 from dryad.foundation.errors import InvalidRequest, NotFound
 from dryad.foundation.ids import TenantId
 from dryad.memory.archivist import Archivist
@@ -235,6 +242,10 @@ def _documents(session: Session, tenant: TenantId, named: _Named) -> list[str]:
         )
     )
     found = {identity for identity, *labels in rows if named.within(*labels)}
+    further = session.execute(
+        select(OriginRow.document, OriginRow.origin).where(OriginRow.tenant == tenant)
+    )
+    found |= {document for document, origin in further if named.within(origin)}
     passages = session.execute(
         select(PassageRow.document, PassageRow.section, PassageRow.text)
         .where(PassageRow.tenant == tenant)

@@ -24,6 +24,7 @@ from dryad.memory.citing import cited, kept_of
 from dryad.memory.documents import Prepared, prepare
 from dryad.memory.mirroring.index import IndexCopy
 from dryad.memory.near import nearest
+from dryad.memory.origins import leave
 from dryad.memory.shelf import Ranked, Shelves
 from dryad.memory.shelving import (
     living_hashes,
@@ -328,19 +329,22 @@ class Librarian:
             self._copy.remove(tenant, document, upto=shelf.written)
 
     def withdraw_from(self, tenant: TenantId, agent: str, origins: Collection[str]) -> int:
-        """Take out of every search what an owner has from these origins; return how many."""
-        with self._database.reading() as session:
-            found = session.scalars(
-                select(DocumentRow.id).where(
-                    DocumentRow.tenant == tenant,
-                    DocumentRow.agent == agent,
-                    DocumentRow.origin.in_(origins),
-                    DocumentRow.deleted.is_(None),
-                )
-            ).all()
-        for document in found:
-            self.withdraw(tenant, document)
-        return len(found)
+        """Take these origins from what an owner has; what has no other goes out of every search.
+
+        Returns:
+            How many documents lost one.
+        """
+        nowhere = dict.fromkeys(((agent, origin) for origin in origins), "")
+        with self._database.transaction() as session:
+            shelf = locked_shelf(session, tenant)
+            withdrawn, count = leave(session, tenant, nowhere, now=self._clock())
+            shelf.removals += int(bool(withdrawn))
+            for document in withdrawn:
+                self._taken(session, shelf, document)
+        if self._copy:
+            for document in withdrawn:
+                self._copy.remove(tenant, document, upto=shelf.written)
+        return count
 
     def forget(self, tenant: TenantId, document: str) -> int:
         """Remove a document and its passages from the ledger; return how many passages went.

@@ -221,3 +221,17 @@ def test_an_agent_finds_only_what_it_may_read(archivist: Archivist, librarian: L
         for agent, owners in (("other", other), ("reader", reader), ("curator", curator)):
             assert {hit.agent for hit in coordinator.find(ACME, agent, "lamp", 50)} == owners
         assert coordinator.find(GLOBEX, "scout", "lamp") == []
+
+
+def test_what_is_said_for_good_outlives_the_key_it_was_said_under(coordinator: Coordinator):
+    coordinator.store(SCOUT, "working", "The lamp is green.", key="lamp")
+    stored = coordinator.store(SCOUT, "long_term", "The lamp is green.")
+    assert stored.duplicate_of == stored.id
+    coordinator.store(SCOUT, "working", "The lamp is blue.", key="lamp")
+    found = coordinator.search(SCOUT, "long_term", "lamp", limit=9)
+    assert {hit.value for hit in found} == {"The lamp is green.", "The lamp is blue."}
+    coordinator.delete(SCOUT, "working", "lamp")
+    found = coordinator.search(SCOUT, "working", "lamp", limit=9)
+    assert [(hit.value, hit.reference) for hit in found] == [("The lamp is green.", stored.id)]
+    with pytest.raises(NotFound):
+        coordinator.delete(SCOUT, "working", "lamp")

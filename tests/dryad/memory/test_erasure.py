@@ -88,6 +88,8 @@ def test_a_subject_is_erased_everywhere_and_nothing_else_is(
         archivist = Archivist(ledger, clock=clock, copy=recent)
         librarian = Librarian(ledger, clock=clock, embedder=Letters(), copy=vectors)
         ids = {why: librarian.shelve(ACME, one).id for why, one in NAMED.items()}
+        ids["origin"] = librarian.shelve(ACME, Document("T", "Of somebody.", "letters")).id
+        librarian.shelve(ACME, Document("T", "Of somebody.", "letters of Ada Lovelace"))
         withdrawn = librarian.shelve(ACME, Document("W", "Ada Lovelace, withdrawn.", "f")).id
         librarian.withdraw(ACME, withdrawn)
         kept = librarian.shelve(ACME, Document("K", "Adair Lovelaces is somebody else.", "g")).id
