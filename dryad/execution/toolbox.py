@@ -1,7 +1,7 @@
 """What the built-in tools and script tools really do, and whom the others are handed to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -314,12 +314,24 @@ class GrantedTools:
         errand: Errand,
         *,
         policy: Callable[[], ApprovalPolicy | None],
+        heard_by: Callable[[], Collection[str]],
         role: str = "",
     ) -> None:
+        """Give an agent its tools.
+
+        Args:
+            tools: The registry.
+            toolbox: What makes the calls.
+            errand: Who works for whom on what.
+            policy: Reads the tenant's policy.
+            heard_by: Tells the model providers that what is returned may get to.
+            role: The agent's role; grants to it count.
+        """
         self._tools = tools
         self._toolbox = toolbox
         self.errand = errand
         self._policy = policy
+        self._heard_by = heard_by
         self._role = role
 
     def offered(self) -> Sequence[ToolSpec]:
@@ -336,6 +348,7 @@ class GrantedTools:
             policy=self._policy(),
             role=self._role,
             untrusted=untrusted,
+            heard_by=self._heard_by,
         )
 
     async def call(self, step: str, permit: Permit) -> ToolOutcome:

@@ -59,6 +59,7 @@ def carry(place: Place, episode: Mapping[str, Any], dies_at: int) -> None:
         toolbox,
         errand,
         policy=lambda: Policy("authority"),
+        heard_by=frozenset,
         role=Agents(database).get(ACME, "messenger").role,
     )
     journal = Journal(database)

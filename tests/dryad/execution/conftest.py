@@ -121,6 +121,7 @@ class Policy:
     approval_tier: Tier = "external"
     version: int = 0
     untrusted_needs: str = "approval"
+    secret_providers: tuple[str, ...] = ()
 
     def judge(self, act: Act) -> Requirement:
         return PolicyDocument(approval_tier=self.approval_tier).judge(act)
@@ -153,13 +154,22 @@ class Desk:
     workspaces: Path
     policy: Policy = field(default_factory=Policy)
     spent: Spent = field(default_factory=Spent)
+    heard_by: frozenset[str] = frozenset()
+    """The model providers that what is read gets to."""
     moments: int = 0
     """Commits of the last attempt, counted before and after."""
 
     def caller(self, agent: str) -> GrantedTools:
         errand = Errand(ACME, TaskId("task-1"), agent)
         role = self.agents.get(ACME, agent).role
-        return GrantedTools(self.tools, self.toolbox, errand, policy=lambda: self.policy, role=role)
+        return GrantedTools(
+            self.tools,
+            self.toolbox,
+            errand,
+            policy=lambda: self.policy,
+            heard_by=lambda: self.heard_by,
+            role=role,
+        )
 
     def steps(self, run: RunId = RUN) -> RunSteps:
         """Take the run over, as a new process would."""
