@@ -4,7 +4,6 @@ A drill writes down what is its own before it makes it, and holds a lock, which 
 from the dead. So whoever has the lock and finds a record knows what a killed drill left.
 """
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -22,6 +21,7 @@ from pydantic import SecretStr
 from dryad.foundation import logs
 from dryad.foundation.errors import Conflict
 from dryad.foundation.settings import Settings
+from dryad.operations.alone import alone
 from dryad.operations.backups.manifest import PartName
 from dryad.operations.backups.sources import Stores
 from dryad.operations.backups.targets import sync_directory
@@ -55,7 +55,7 @@ def scratch_installation(settings: Settings, stores: Stores) -> Generator[Settin
         Conflict: another drill of this installation is at work.
         Unavailable: what a killed drill left cannot be removed yet.
     """
-    with _alone(settings.home):
+    with alone(settings.home, _LOCK, doing="drill"):
         _sweep(settings.home, stores)
         token = secrets.token_hex(4)
         place = settings.home.parent / f"{_PREFIX}{token}"
@@ -87,7 +87,7 @@ def sweep(settings: Settings, stores: Stores) -> bool:
     if not _record(settings.home).exists():
         return False
     try:
-        with _alone(settings.home):
+        with alone(settings.home, _LOCK, doing="drill"):
             return _sweep(settings.home, stores)
     except Conflict:
         return False
@@ -170,21 +170,6 @@ def _write(home: Path, mine: _Mine) -> None:
 
 def _record(home: Path) -> Path:
     return home / "run" / _RECORD
-
-
-@contextmanager
-def _alone(home: Path) -> Generator[None]:
-    directory = home / "run"
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (directory / _LOCK).open("a") as handle:  # no child inherits it
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Conflict(
-                "another drill of this installation is at work",
-                "Wait until it is done; one works at a time.",
-            ) from error
-        yield
 
 
 def _free_port() -> int:

@@ -1,19 +1,18 @@
 """Make one set: its parts one after the other, each read once and written into every target."""
 
-import fcntl
-import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from dryad.foundation import logs
 from dryad.foundation.clock import Clock
-from dryad.foundation.errors import Conflict, Corrupt, InvalidRequest, Unavailable
+from dryad.foundation.errors import Corrupt, InvalidRequest, Unavailable
+from dryad.operations.alone import alone
 from dryad.operations.backups import sources
 from dryad.operations.backups.key import BackupKey
 from dryad.operations.backups.manifest import FORMAT, Manifest, Part, PartName, set_id
@@ -163,26 +162,3 @@ class Making:
                 "Free some disk where the home is.",
             )
         self._spread.require_room(sources.expected_bytes(self._stores))
-
-
-@contextmanager
-def alone(home: Path) -> Generator[None]:
-    """Hold the one right to make, prune or restore sets of an installation.
-
-    Raises:
-        Conflict: another process does.
-    """
-    directory = home / "run"
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(directory / "backup.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Conflict(
-                "another backup, prune or restore of this installation is at work",
-                "Wait until it is done; one works at a time.",
-            ) from error
-        yield
-    finally:
-        os.close(handle)

@@ -10,9 +10,10 @@ from typing import Literal
 from dryad.foundation import logs
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.errors import Corrupt, InvalidRequest, NotFound, Refused
+from dryad.operations.alone import alone
 from dryad.operations.backups import sources
 from dryad.operations.backups.key import BackupKey
-from dryad.operations.backups.making import Made, Making, Purpose, alone
+from dryad.operations.backups.making import Made, Making, Purpose
 from dryad.operations.backups.manifest import (
     MANIFEST,
     VERIFICATION,

@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -78,12 +78,7 @@ class WalArchive:
         Raises:
             Unavailable: the archive cannot be read.
         """
-        with self._told("read"):
-            sizes = {
-                path.name: path.stat().st_size
-                for path in self.directory.iterdir()
-                if _NAME.fullmatch(path.name) and path.name[8:] >= first[8:]
-            }
+        sizes = self._sizes(lambda name: _NAME.fullmatch(name) and name[8:] >= first[8:])
         whole = max(sizes.values(), default=0)
         there = {_number(name, whole): name for name, size in sizes.items() if size == whole > 0}
         if not there:
@@ -121,12 +116,7 @@ class WalArchive:
         Raises:
             Unavailable: the archive cannot be read.
         """
-        with self._told("read"):
-            sizes = {
-                path.name: path.stat().st_size
-                for path in self.directory.iterdir()
-                if _OLD.fullmatch(path.name) and path.name[8:24] < first[8:]
-            }
+        sizes = self._sizes(lambda name: _OLD.fullmatch(name) and name[8:24] < first[8:])
         return Segments(tuple(sorted(sizes, key=lambda name: name[8:])), sum(sizes.values()))
 
     def remove(self, segments: Segments) -> None:
@@ -148,6 +138,14 @@ class WalArchive:
                 f"the WAL archive cannot be {done}: {error}",
                 "See that DRYAD_WAL_ARCHIVE is mounted, and that we may read and write there.",
             ) from error
+
+    def _sizes(self, wanted: Callable[[str], object]) -> dict[str, int]:
+        with self._told("read"):
+            return {
+                path.name: path.stat().st_size
+                for path in self.directory.iterdir()
+                if wanted(path.name)
+            }
 
     def _newest(self, segment: str) -> datetime | None:
         """Return the newest commit of one segment; its end may be cut in the middle of a record."""

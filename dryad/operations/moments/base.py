@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from dryad.foundation import logs
 from dryad.foundation.errors import Corrupt, NotFound, Refused
+from dryad.operations.alone import alone
 from dryad.operations.backups.key import BackupKey
-from dryad.operations.backups.making import alone
 from dryad.operations.backups.manifest import (
     FORMAT,
     MANIFEST,

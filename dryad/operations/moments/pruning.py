@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from dryad.foundation import logs
 from dryad.foundation.clock import Clock
-from dryad.operations.backups.making import alone
+from dryad.operations.alone import alone
 from dryad.operations.moments.archive import Segments, WalArchive
 from dryad.operations.moments.base import Base, Bases
 from dryad.operations.moments.retention import Standing, needed_from, removable

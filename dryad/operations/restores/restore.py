@@ -11,8 +11,8 @@ from dryad.foundation import logs
 from dryad.foundation.anchor import Anchor
 from dryad.foundation.errors import Conflict, Corrupt, Refused, Unavailable
 from dryad.foundation.secrets import Secrets
+from dryad.operations.alone import alone
 from dryad.operations.backups import opening, sources
-from dryad.operations.backups.making import alone
 from dryad.operations.backups.manifest import Manifest, Part, PartName
 from dryad.operations.backups.postgres import Cluster
 from dryad.operations.backups.sets import Backups, Listed
