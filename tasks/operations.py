@@ -21,7 +21,7 @@ from tasks._services import services
 # Nothing here is tried again: a set that failed is taken away, and the next run makes another.
 
 
-@task(**PLAIN)
+@task(task_run_name="begin-set", **PLAIN)
 async def begin_set(purpose: Purpose) -> SetId:
     """Begin a set in every target; see `Making`."""
     return await asyncio.to_thread(services().backups.begin, purpose)
@@ -38,7 +38,7 @@ async def keep_part(making: SetId, name: PartName) -> Part:
     return await asyncio.to_thread(services().backups.write, making, name)
 
 
-@task(**PLAIN)
+@task(task_run_name="publish-set", **PLAIN)
 async def publish_set(making: SetId, parts: Sequence[Part]) -> Made:
     """Make a set visible, whole; see `Making.publish`."""
     return await asyncio.to_thread(services().backups.publish, making, parts)
@@ -49,7 +49,7 @@ async def abandon_set(making: SetId) -> None:
     await asyncio.to_thread(services().backups.abandon, making)
 
 
-@task(**PLAIN)
+@task(task_run_name="prune-sets", **PLAIN)
 async def prune_sets() -> list[SetId]:
     """Show which sets the retention lets go, then remove them."""
     outdated = await asyncio.to_thread(services().backups.outdated)
@@ -63,13 +63,14 @@ async def prune_sets() -> list[SetId]:
         for one in outdated
         if one.manifest is not None
     ]
-    await acreate_table_artifact(
-        rows, key="backup-sets-pruned", description="Sets the retention lets go"
-    )
+    if rows:
+        await acreate_table_artifact(
+            rows, key="backup-sets-pruned", description="Sets the retention lets go"
+        )
     return await asyncio.to_thread(services().backups.remove, [one.id for one in outdated])
 
 
-@task(**PLAIN)
+@task(task_run_name="prune-moments", **PLAIN)
 async def prune_moments() -> int:
     """Remove the base backups and the WAL that no moment of the window needs; show them."""
     moments = services().moments
@@ -120,7 +121,7 @@ async def move_bar(bar: UUID, done: int, of: int) -> None:
     await aupdate_progress_artifact(bar, 100 * done / of)
 
 
-@task(**PLAIN)
+@task(task_run_name="show-parts", **PLAIN)
 async def publish_parts(made: Made) -> None:
     """Show what a set holds, and which targets do not have it."""
     rows = [
@@ -138,7 +139,7 @@ async def publish_parts(made: Made) -> None:
     await acreate_table_artifact(rows, description=f"Set {made.manifest.id}")
 
 
-@task(**PLAIN)
+@task(task_run_name="show-sets", **PLAIN)
 async def publish_sets() -> None:
     """Show every set there is, newest first."""
     dryad = services()
@@ -159,7 +160,7 @@ async def publish_sets() -> None:
     await acreate_table_artifact(rows, key="backup-sets", description="Backup sets")
 
 
-@task(**PLAIN)
+@task(task_run_name="show-verification", **PLAIN)
 async def publish_verification(found: Verification) -> None:
     """Show what a look at a whole set found."""
     rows = [{"set": found.set, "problem": problem} for problem in found.problems]

@@ -54,7 +54,7 @@ def create(
         {
             "set": made.manifest.id,
             "sealed_bytes": made.manifest.stored_bytes,
-            "seconds": (made.manifest.finished - made.manifest.started).total_seconds(),
+            "seconds": round((made.manifest.finished - made.manifest.started).total_seconds(), 2),
             "failed": made.failed,
         },
         as_json=as_json,
@@ -169,22 +169,31 @@ def drill(wanted: SetName = "newest", *, as_json: Json = False) -> None:
 
     Nothing of this installation is touched; exit 1 when RTO or RPO was missed.
     """
-    from dryad.platform.drill import drill as drilled  # noqa: PLC0415 - heavy: not for help
+    from dryad.operations.drills import RPO, RTO  # noqa: PLC0415 - heavy: not for help
+    from dryad.operations.objectives import record  # noqa: PLC0415 - as above
+    from dryad.platform.drill import drill as drilled  # noqa: PLC0415 - as above
 
     with services() as opened:
-        found = drilled(opened.settings, wanted)
+        found = drilled(
+            opened.settings, wanted, report=lambda told: say(f"  {told}") if talkative() else None
+        )
+        record(opened.audit, found, actor="cli")
     print_fields(
         {
             "set": found.set_id,
             **{f"{name}_seconds": seconds for name, seconds in found.steps.items()},
             "rto_seconds": round(found.rto.total_seconds(), 1),
+            "rto_allowed_seconds": RTO.total_seconds(),
             "rpo_seconds": round(found.rpo.total_seconds(), 1),
+            "rpo_allowed_seconds": RPO.total_seconds(),
             "missed": found.missed,
         },
         as_json=as_json,
     )
     if found.missed:
+        say("it is no recovery; `dryad health` tells so until a drill misses nothing")
         raise typer.Exit(1)
+    say("both objectives were met; the drill is on record")
 
 
 app.command()(restore)

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -32,17 +32,26 @@ log = logs.get_logger("drill")
 class _Clockwork:
     """Measures steps one after the other."""
 
+    report: Callable[[str], None]
     steps: dict[str, float] = field(default_factory=dict[str, float])
 
     @contextmanager
-    def step(self, name: str) -> Generator[None]:
+    def step(self, name: str, told: str) -> Generator[None]:
         began = time.monotonic()
+        self.report(told)
         yield
         self.steps[name] = round(time.monotonic() - began, 2)
 
 
-def drill(settings: Settings, wanted: str = "newest") -> Drill:
+def drill(
+    settings: Settings,
+    wanted: str = "newest",
+    *,
+    report: Callable[[str], None] = lambda _told: None,
+) -> Drill:
     """Recover from a set in a scratch place, measure, and take everything away again.
+
+    `report` hears of each step as it begins.
 
     Raises:
         NotFound: there is no set.
@@ -54,17 +63,17 @@ def drill(settings: Settings, wanted: str = "newest") -> Drill:
     if found.manifest is None:
         raise Refused(f"set {found.id} cannot be read: {found.why}", "Use another set.")
     age = utc_now() - found.manifest.started
-    measured, problems = _Clockwork(), list[str]()
+    measured, problems = _Clockwork(report), list[str]()
     with scratch_installation(settings, live.stores) as scratch:
         try:
-            with measured.step("restore"):
+            with measured.step("restore", f"restoring set {found.id} beside this installation"):
                 backups, anchor = backups_of(scratch), scratch.audit_anchor
                 assert anchor is not None
                 lost = loss(backups, found.manifest)
                 restore_offline(backups, anchor, found, loss=lost, copy_first=False)
-            with measured.step("start"):
+            with measured.step("start", "starting it, with its global stop set"):
                 _dryad(scratch, "up", "--detach")
-            with measured.step("validate"):
+            with measured.step("validate", "validating its levels"):
                 problems += _validated(scratch)
         except DryadError as error:
             problems.append(error.message)
