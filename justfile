@@ -71,7 +71,7 @@ unit *options:
 
 # The tests of the whole product, as a user starts it; minutes long.
 e2e *options:
-    coverage run -m pytest -m "e2e and not soak" --durations=10 {{ options }}
+    coverage run -m pytest -m "e2e and not soak" --numprocesses=2 --dist=loadfile --durations=10 {{ options }}
 
 # Which lines of dryad/ no test ran.
 coverage:

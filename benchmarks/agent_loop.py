@@ -111,6 +111,7 @@ def ours(house: Services, run: RunId) -> Callable[[int], Awaitable[None]]:
                 house.toolbox,
                 errand,
                 policy=lambda: house.policies.current(DEFAULT),
+                heard_by=frozenset,
                 role=house.agents.get(DEFAULT, AGENT).role,
             ),
             steps=RunSteps(

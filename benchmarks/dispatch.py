@@ -2,9 +2,10 @@
 
     python -m benchmarks.dispatch [--database sqlite|postgres] [--rounds 8] [--burst 12]
 
-Three workers serve a pool each on one Prefect server: `dryad`, Prefect's own `process` asking for
-work every 0.5 s, and the same at its default. They take turns: one run from its creation to
-Running, one suspended run from its resumption to Running; then each gets a burst of runs at once.
+Four workers serve a pool each on one Prefect server: `dryad`, the same with spares that are started
+rather than forked, Prefect's own `process` asking for work every 0.5 s, and that at its default.
+They take turns: one run from its creation to Running, one suspended run from its resumption to
+Running; then each gets a burst of runs at once.
 Times are those the server stores. CPU seconds are those of the worker and everything it started,
 over its burst; the server's are shown beside them.
 """
@@ -30,6 +31,7 @@ from dryad.platform import environment
 from tests.servers import PrefectServer, postgres, prefect, stop, wait_for
 
 LIMIT = 4
+POLL = "PREFECT_WORKER_QUERY_SECONDS"
 FLOWS = "tests.deployments.example_flows"
 
 
@@ -39,7 +41,7 @@ class Contender:
 
     name: str
     type: str
-    poll: str | None
+    settings: dict[str, str] = field(default_factory=dict[str, str])
     cpu: psutil.Process | None = None
     created: list[float] = field(default_factory=list[float])
     resumed: list[float] = field(default_factory=list[float])
@@ -48,9 +50,10 @@ class Contender:
 
 def contenders() -> list[Contender]:
     return [
-        Contender("dryad", "dryad", "5"),
-        Contender("process, 0.5 s", "process", "0.5"),
-        Contender("process, default", "process", None),
+        Contender("dryad", "dryad", {POLL: "5"}),
+        Contender("dryad, started", "dryad", {POLL: "5", "DRYAD_WORKER_FORKS": "false"}),
+        Contender("process, 0.5 s", "process", {POLL: "0.5"}),
+        Contender("process, default", "process"),
     ]
 
 
@@ -150,13 +153,12 @@ def cpu(process: psutil.Process) -> float:
 def working(server: PrefectServer, one: Contender, directory: Path) -> Generator[None]:
     """Run the worker of one contender; it has carried a run when the block begins."""
     ours = environment.frugal(server.url) if one.type == "dryad" else {}
-    poll = {} if one.poll is None else {"PREFECT_WORKER_QUERY_SECONDS": one.poll}
     command = ["prefect", "worker", "start", "--pool", one.name, "--type", one.type]
-    with (directory / f"{one.type}{one.poll}.log").open("wb") as log:
+    with (directory / f"{one.name}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", *command, "--limit", str(LIMIT), "--name", one.name,
              "--install-policy", "never"],
-            env=server.environment | poll | ours, cwd=directory, stdout=log, stderr=log,
+            env=server.environment | one.settings | ours, cwd=directory, stdout=log, stderr=log,
         )  # fmt: skip
         one.cpu = psutil.Process(process.pid)
         try:
@@ -178,7 +180,8 @@ def measure(database: str | None, directory: Path, rounds: int, burst: int) -> l
         for one in everyone:
             bench.wait(bench.create("write-note", one, path="/dev/null"), "COMPLETED")
         for number in range(rounds):
-            for one in everyone[number % 3 :] + everyone[: number % 3]:
+            first = number % len(everyone)
+            for one in everyone[first:] + everyone[:first]:
                 bench.one_round(one)
         for one in everyone:
             bench.many(one, burst)

@@ -1,30 +1,44 @@
-"""Stands for a flow run whose work is done elsewhere: `handoff.py ADDRESS MEMORY TETHER COMMAND…`.
+"""Stands for a flow run whose work is done elsewhere: `handoff.py WORKER ADDRESS MEMORY COMMAND…`.
 
-Prefect starts this process, signals it and mourns it as if it were the run. It hands environment,
-directory and standard streams to a process of the pool (`pool.py`) that listens at ADDRESS, passes
-signals on, and ends as that process ends. A run that uses more than MEMORY bytes (0: no limit) is
-killed, with the exit status by which Prefect says so. Where nobody takes the run, the COMMAND, an
-ordinary run that imports for itself, carries it as our child, tied to us by TETHER.
+The process WORKER starts this one; Prefect signals and mourns it as if it were the run. It hands
+environment, directory and standard streams to a spare (`spare.py`), passes signals on, and ends as
+that one ends, or with the worker. A run that uses more than MEMORY bytes (0: no limit) is killed,
+with the exit status by which Prefect says so. Where no spare waits at ADDRESS, the COMMAND starts
+one for this run alone.
 
 Standard library only, and run by path with `-I -S`: it starts in 20 ms.
 """
 
 import os
-import select
 import signal
 import socket
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # neither of these modules costs a run anything
-    from collections.abc import Callable
-
 _PATIENCE_SECONDS = 60.0
 """How long a run waits for a pool that is there but takes nobody; it may still be importing."""
 _LOOK_EVERY_SECONDS = 0.5
+_PR_SET_PDEATHSIG = 1
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 _TOO_MUCH_MEMORY = 247
 """Prefect reports it as "terminated due to high memory usage"."""
+
+
+def waiting(address: str) -> socket.socket:
+    """Return a connection to a spare of the pool at `address`."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(_PATIENCE_SECONDS)
+    connection.connect(address)
+    return connection
+
+
+def started(command: tuple[str, ...]) -> socket.socket:
+    """Return a connection to a spare that `command` starts."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(_PATIENCE_SECONDS)
+    theirs.set_inheritable(True)
+    os.posix_spawn(command[0], [*command, str(theirs.fileno())], os.environ)
+    theirs.close()
+    return ours
 
 
 def hand_over(connection: socket.socket) -> int:
@@ -46,15 +60,29 @@ def hand_over(connection: socket.socket) -> int:
     return int.from_bytes(taken, "big")
 
 
-def wait(end: "Callable[[], int | None]", pid: int, memory: int) -> int:
+def die_with(worker: int) -> None:
+    """End when the worker ends, at once where the kernel can see to it.
+
+    A run that lived on for a moment would find its standard output closed, and be told of that.
+    """
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415 - 5 ms; the run is under way meanwhile
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != worker:  # it ended before the kernel was asked
+        sys.exit(1)
+
+
+def wait(connection: socket.socket, worker: int, pid: int, memory: int) -> int:
     """Return the exit status of the run's process `pid`; that of a signal is negative.
 
     Args:
-        end: Waits a moment; returns how the process ended, -1 for "by a signal", None for not yet.
+        connection: By which the process says how it ends; closed without a word by a signal.
+        worker: Without whom nobody mourns the run any more.
         pid: Whom signals are passed on to.
         memory: See above.
     """
-    ended_by, parent = signal.SIGKILL, os.getppid()
+    ended_by = signal.SIGKILL
 
     def pass_on(number: int, _frame: object) -> None:
         nonlocal ended_by
@@ -63,34 +91,26 @@ def wait(end: "Callable[[], int | None]", pid: int, memory: int) -> int:
 
     for number in _PASSED_ON:
         signal.signal(number, pass_on)
-    while os.getppid() == parent:
-        if (status := end()) is not None:
-            return -ended_by if status < 0 else status
-        if 0 < memory < resident_bytes(pid):
-            sys.stderr.write(f"The run was ended: it used more than {memory:,} bytes of memory.\n")
-            os.kill(pid, signal.SIGKILL)
-            return _TOO_MUCH_MEMORY
+    connection.settimeout(_LOOK_EVERY_SECONDS)
+    while os.getppid() == worker:
+        try:
+            status = connection.recv(1)
+        except TimeoutError:
+            if 0 < memory < resident_bytes(pid):
+                sys.stderr.write(
+                    f"The run was ended: it used more than {memory:,} bytes of memory.\n"
+                )
+                os.kill(pid, signal.SIGKILL)
+                return _TOO_MUCH_MEMORY
+        else:
+            return status[0] if status else -ended_by
     return 1
 
 
-def end_of_taken(connection: socket.socket) -> int | None:
-    """Look whether the process that took the run has said how it ended, or left without a word."""
-    try:
-        status = connection.recv(1)
-    except TimeoutError:
-        return None
-    return status[0] if status else -1
-
-
-def end_of_child(pid: int, watched: int) -> int | None:
-    """Look whether a child of ours has ended."""
-    if not select.select([watched], [], [], _LOOK_EVERY_SECONDS)[0]:
-        return None
-    return max(-1, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-
-
 def resident_bytes(pid: int) -> int:
-    """Return how much memory a process uses; 0 where the system does not say."""
+    """Return how much memory a process uses; 0 when it has ended."""
+    if sys.platform != "linux":
+        return resident_by_ps(pid)
     try:
         with open(f"/proc/{pid}/statm") as file:  # noqa: PTH123 - as above
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -98,29 +118,22 @@ def resident_bytes(pid: int) -> int:
         return 0
 
 
-def carry_cold(memory: int, tether: str, command: tuple[str, ...]) -> int:
-    """Let a child carry the run, and end as it ends; where it cannot be watched, become it."""
-    tied = [sys.executable, "-I", "-S", tether]
-    if not hasattr(os, "pidfd_open"):
-        os.execv(tied[0], [*tied, str(os.getppid()), *command])  # noqa: S606 - no shell
-    pid = os.posix_spawn(tied[0], [*tied, str(os.getpid()), *command], os.environ)
-    watched = os.pidfd_open(pid)
-    return wait(lambda: end_of_child(pid, watched), pid, memory)
+def resident_by_ps(pid: int) -> int:
+    """Return the same where the kernel has no files for it."""
+    with os.popen(f"ps -o rss= -p {pid}") as told:  # noqa: S605 - a number
+        return 1024 * int(told.read() or 0)
 
 
-def main(address: str, memory: str, tether: str, *command: str) -> None:
-    """Hand the run over and end as it ends, or carry it cold."""
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(_PATIENCE_SECONDS)
+def main(worker: str, address: str, memory: str, *command: str) -> None:
+    """Hand the run over and end as it ends."""
     try:
-        connection.connect(address)
+        connection = waiting(address)
         pid = hand_over(connection)
     except OSError:
-        connection.close()
-        status = carry_cold(int(memory), tether, command)
-    else:
-        connection.settimeout(_LOOK_EVERY_SECONDS)
-        status = wait(lambda: end_of_taken(connection), pid, int(memory))
+        connection = started(command)
+        pid = hand_over(connection)
+    die_with(int(worker))
+    status = wait(connection, int(worker), pid, int(memory))
     if status < 0:
         for number in _PASSED_ON:
             signal.signal(number, signal.SIG_DFL)

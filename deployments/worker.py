@@ -28,7 +28,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from deployments import handoff
+from deployments import handoff, pool, spare
 from dryad.foundation.clock import utc_now
 from dryad.foundation.environment import load
 from dryad.foundation.settings import Settings
@@ -105,7 +105,7 @@ class DryadWorker(ProcessWorker):
             async with anyio.create_task_group() as group:
                 self._heed_signals(group.cancel_scope)
                 group.start_soon(self._leave_when_drained, group.cancel_scope)
-                group.start_soon(self._keep_pool, address, settings.worker_spares)
+                group.start_soon(self._keep_pool, address, settings)
                 group.start_soon(self._listen)
                 group.start_soon(self._look_when_due)
                 group.start_soon(self._reload_when_deployed)
@@ -177,14 +177,16 @@ class DryadWorker(ProcessWorker):
         taken = run.state is not None and run.state.timestamp < self._begun
         return taken and run.work_pool_name == self.work_pool.name
 
-    async def _keep_pool(self, address: str, spares: int) -> None:
+    async def _keep_pool(self, address: str, settings: Settings) -> None:
         """Keep the pool alive; while there is none, runs start cold."""
-        command = [sys.executable, "-P", "-m", "deployments.pool", address, str(spares)]
+        how = "fork" if settings.worker_forks and sys.platform == "linux" else "start"
+        what = [address, str(settings.worker_spares), how]
+        command = tied([sys.executable, "-P", "-m", pool.__name__, *what])
         set_values = get_current_settings().to_environment_variables(exclude_unset=True)
         pause = 1.0
-        while spares and sys.platform == "linux":
+        while settings.worker_spares:
             self._pool = await asyncio.create_subprocess_exec(
-                *tied(command), env={**os.environ, **set_values}
+                *command, env={**os.environ, **set_values}
             )
             try:
                 status = await self._pool.wait()
@@ -262,12 +264,12 @@ class _Unheld:
 
 
 def run_command(address: str, settings: Settings) -> list[str]:
-    """Return the command that carries a flow run on, by the pool at `address` or by itself.
+    """Return the command that carries a flow run, by the pool at `address` or by itself.
 
     `-P` keeps the run's working directory, a temporary one, off the import path.
     """
-    hand_over = [handoff.__file__, address, str(settings.run_memory_bytes), tether.__file__]
-    cold = [sys.executable, "-P", "-m", "prefect.engine"]
+    hand_over = [handoff.__file__, str(os.getpid()), address, str(settings.run_memory_bytes)]
+    cold = [sys.executable, "-P", "-m", spare.__name__]
     return [sys.executable, "-I", "-S", *hand_over, *cold]
 
 

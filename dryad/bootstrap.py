@@ -37,6 +37,8 @@ from dryad.memory.recollection import Recollection
 from dryad.operations.backups.installed import backups_of
 from dryad.operations.backups.sets import Backups
 from dryad.operations.health import Health
+from dryad.operations.moments.installed import moments_of
+from dryad.operations.moments.pruning import Moments
 from dryad.operations.objectives import SAFEGUARD_EVERY
 from dryad.orchestration.decisions import Decisions
 from dryad.orchestration.endings import Endings
@@ -132,7 +134,7 @@ class Services(MemoryServices):
     def toolbox(self) -> Toolbox:
         """What the built-in tools really do."""
         return Toolbox(
-            search=self.librarian,
+            find=self.coordinator.find,
             shelve=self.librarian.shelve,
             run_code=self._run_code,
             workspaces=self.settings.home / "workspaces",
@@ -145,6 +147,7 @@ class Services(MemoryServices):
                 limits=adapters.sandbox_limits(self.settings),
             ),
             volumes=self.volumes,
+            recent=self.archivist,
             clock=self.clock,
         )
 
@@ -290,7 +293,8 @@ class Services(MemoryServices):
             self.librarian,
             self.memory_policies,
             self.audit,
-            backups=lambda: [one.told for one in self.backups.listed()],
+            backups=self._held_by_backups,
+            mirrors=self._held_by_mirrors,
             clock=self.clock,
         )
 
@@ -301,11 +305,34 @@ class Services(MemoryServices):
         """What is kept of the installation."""
         return backups_of(self.settings, proofs=[self._remembered], clock=self.clock)
 
+    @cached_property
+    def moments(self) -> Moments:
+        """What leads back to any moment of a window, with PostgreSQL."""
+        return moments_of(self.settings, self.clock)
+
+    def _held_by_backups(self) -> list[str]:
+        """Tell of every set, base backup and archive what it is, and how long it stays."""
+        told = [one.told(self.backups.keep) for one in self.backups.listed()]
+        if not self.database.is_sqlite:
+            window = self.settings.moments_window
+            told += [one.told(window) for one in self.moments.bases.listed()]
+        if self.settings.wal_archive is not None:
+            told.append(
+                f"{self.settings.wal_archive}: WAL stays as long as a base backup here needs it"
+            )
+        return told
+
     def _remembered(self, url: str) -> list[str]:
         """Prove a restored memory; only then is it asked what the live one is like."""
-        mirrored = self.installation.adapters().get("index") == "chroma"
-        index = partial(adapters.chroma_index, self.settings) if mirrored else None
-        return Recollection(self.embedder, index)(url)
+        chosen, name = self.installation.adapters(), f"verify{self.installation.epoch()}"
+        index = partial(adapters.chroma_index, self.settings, name)
+        recent = partial(adapters.redis_mirror, self.settings, name)
+        proof = Recollection(
+            self.embedder,
+            index if chosen.get("index") == "chroma" else None,
+            recent if chosen.get("recent") == "redis" else None,
+        )
+        return proof(url)
 
     @cached_property
     def health(self) -> Health:

@@ -16,6 +16,7 @@ from tasks.operations import (
     begin_set,
     keep_part,
     move_bar,
+    prune_moments,
     prune_sets,
     publish_parts,
     publish_set,
@@ -31,7 +32,11 @@ class BackupForm(BaseModel):
         False, title="Critical", description="Keep it for ever: before a major upgrade."
     )
     reason: str = Field("", title="Reason", description="Needed when critical; shown in the list.")
-    prune: bool = Field(False, title="Prune", description="Then remove what the retention lets go.")
+    prune: bool = Field(
+        False,
+        title="Prune",
+        description="Then remove sets, base backups and WAL that the retention lets go.",
+    )
     kind: str = Field("on-demand", title="Kind", description="What the list calls it.")
 
 
@@ -53,8 +58,11 @@ async def back_up(request: BackupForm) -> State[Any]:
     finally:
         await abandon_set(making)  # what was published stays
     await publish_parts(made)
-    gone = await prune_sets() if request.prune else []
+    removed = "nothing removed"
+    if request.prune:
+        removed = f"{len(await prune_sets())} old sets removed"
+        removed += f", {bases} base backups" if (bases := await prune_moments()) else ""
     await publish_sets()
     if made.failed:
         return Failed(message=f"set {made.manifest.id} has no copy in {', '.join(made.failed)}")
-    return Completed(message=f"set {made.manifest.id}; {len(gone)} old sets removed")
+    return Completed(message=f"set {made.manifest.id}; {removed}")

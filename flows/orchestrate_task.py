@@ -18,7 +18,6 @@ from dryad.orchestration.decision import Decision, Seat
 from dryad.orchestration.evidence import AGAIN, climb, doubts, second_seats
 from dryad.orchestration.findings import Finding
 from dryad.orchestration.hybrid import (
-    Known,
     call_question,
     counting_plan,
     evidence_question,
@@ -27,6 +26,7 @@ from dryad.orchestration.hybrid import (
     prompt,
     verdict_of,
 )
+from dryad.orchestration.known import Known
 from dryad.orchestration.review.questions import Case
 from dryad.orchestration.tasks import Task
 from flows._gate import ask

@@ -9,6 +9,7 @@ from prefect.states import Completed, Failed
 from pydantic import BaseModel, Field
 
 from dryad.foundation.errors import Conflict, InvalidRequest, NotFound, Refused
+from dryad.operations.backups.manifest import hours_of
 from dryad.operations.drills import CHECKLIST
 from tasks._journal import carried, keep_contract
 from tasks.drills import publish_checklist, publish_drill, run_drill
@@ -57,4 +58,6 @@ async def recovery_drill(request: DrillForm) -> State[Any]:
         await publish_checklist(drill, answers)
         if drill.missed:
             return Failed(message="; ".join(drill.missed))
-        return Completed(message=f"set {drill.set_id}: RTO {drill.rto}, RPO {drill.rpo}")
+        return Completed(
+            message=f"set {drill.set_id}: RTO {hours_of(drill.rto)}, RPO {hours_of(drill.rpo)}"
+        )

@@ -10,6 +10,7 @@ from prefect.states import Completed, Failed
 from pydantic import BaseModel, Field, create_model
 
 from dryad.foundation.errors import Conflict, Corrupt, InvalidRequest, NotFound, Refused
+from dryad.operations.backups.manifest import moment_of
 from dryad.operations.restores.loss import Loss
 from tasks._journal import carried, keep_contract
 from tasks.restores import (
@@ -104,10 +105,11 @@ def _form(lost: Loss, asked: Asked, refusal: str) -> type[Consent]:
     model = create_model("Consent", __base__=Consent, decision=decision)
     return model.with_initial_data(
         description=(
-            f"**Everything of this installation is replaced by set {lost.set_id}.** Work of the "
-            f"last {lost.age} is lost; the table `restore-replaces` of this run says how much. A "
-            "safety copy is kept first, all processes are stopped for the switch, and what is "
-            "restored stands still until a person lifts the stop."
+            f"**Everything of this installation is replaced by set {lost.set_id}.** What was done "
+            f"since {moment_of(lost.set_id)} is lost; the table `restore-replaces` of this run "
+            "says how much that was when it asked. A safety copy is kept first, all processes are "
+            "stopped for the switch, and what is restored stands still until a person lifts the "
+            "stop."
             + (_PROVE.format(set=lost.set_id, run=asked.run) if asked.needs_code else "")
             + (f"\n\n**The last answer did not count:** {refusal}" if refusal else "")
         )

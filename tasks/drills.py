@@ -2,9 +2,9 @@
 
 from prefect.artifacts import acreate_table_artifact
 
-from dryad.foundation.tenants import DEFAULT
+from dryad.operations.backups.manifest import hours_of
 from dryad.operations.drills import RPO, RTO, Drill, checklist
-from dryad.operations.objectives import DRILLED
+from dryad.operations.objectives import record
 from dryad.platform.drill import drill
 from tasks._journal import step
 from tasks._policy import PLAIN
@@ -16,17 +16,7 @@ def run_drill(wanted: str) -> Drill:
     """Recover from a set in a scratch place; see `platform.drill`. On record, however it went."""
     dryad = services()
     ended = drill(dryad.settings, wanted)
-    dryad.audit.append(
-        DEFAULT,
-        DRILLED,
-        actor="recovery-drill",
-        subject=ended.set_id,
-        data={
-            "rto_seconds": ended.rto.total_seconds(),
-            "rpo_seconds": ended.rpo.total_seconds(),
-            "missed": ended.missed,
-        },
-    )
+    record(dryad.audit, ended, actor="recovery-drill")
     return ended
 
 
@@ -37,8 +27,8 @@ async def publish_drill(ended: Drill) -> None:
         {"what": step, "measured": f"{seconds:.1f} s", "allowed": ""}
         for step, seconds in ended.steps.items()
     ]
-    rows.append({"what": "RTO", "measured": str(ended.rto), "allowed": str(RTO)})
-    rows.append({"what": "RPO", "measured": str(ended.rpo), "allowed": str(RPO)})
+    rows.append({"what": "RTO", "measured": hours_of(ended.rto), "allowed": hours_of(RTO)})
+    rows.append({"what": "RPO", "measured": hours_of(ended.rpo), "allowed": hours_of(RPO)})
     rows += [{"what": "problem", "measured": text, "allowed": "none"} for text in ended.problems]
     await acreate_table_artifact(
         rows, key="recovery-objectives", description=f"Drill with set {ended.set_id}"

@@ -88,6 +88,7 @@ async def _episode(
             dryad.toolbox,
             errand,
             policy=lambda: dryad.policies.current(work.tenant),
+            heard_by=lambda: dryad.models.listeners(work.tenant, dryad.agents.list(work.tenant)),
             role=who.role,
         ),
         steps=RunSteps(

@@ -13,12 +13,13 @@ from prefect.artifacts import (
 )
 
 from dryad.execution.coordinator import Asker
+from dryad.execution.memories import Provenance
 from dryad.foundation.ids import TenantId
 from dryad.memory import consolidation, ingest
 from dryad.memory.consolidation import Consolidated
 from dryad.memory.sources import Candidate, Ingested, Source, Survey, survey
 from dryad.orchestration.findings import Finding, synthesise
-from dryad.orchestration.hybrid import Known
+from dryad.orchestration.known import Known
 from dryad.orchestration.tasks import Task
 from tasks._journal import step
 from tasks._policy import HEALING
@@ -38,18 +39,16 @@ RECALLED = 3
 def recall(task: Task) -> Known:
     """Return what short- and long-term memory hold about the task."""
     dryad = services()
-    notes = sorted(
-        dryad.archivist.list(task.tenant, DIARY), key=lambda note: note.expires, reverse=True
-    )[:RECALLED]
-    passages = dryad.librarian.search(task.tenant, task.text[:2_000], RECALLED)
-    labelled = [(note.provenance, f"Recent task: {note.value}") for note in notes]
-    labelled += [
+    notes = dryad.archivist.newest(task.tenant, DIARY, limit=RECALLED)
+    # Nobody's own notes: whoever works on the task may not read them.
+    passages = dryad.coordinator.find(task.tenant, DIARY, task.text[:2_000], RECALLED)
+    told: list[tuple[Provenance, str]] = [
+        (note.provenance, f"Recent task: {note.value}") for note in notes
+    ]
+    found: list[tuple[Provenance, str]] = [
         (hit.provenance, f"{hit.title}, {hit.section}: {hit.text[:300]}") for hit in passages
     ]
-    return Known(
-        "\n".join(f"[{provenance}] {text}" for provenance, text in labelled),
-        untrusted=any(provenance == "untrusted" for provenance, _ in labelled),
-    )
+    return Known.of(told + found)
 
 
 @step("remember")

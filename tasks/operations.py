@@ -14,13 +14,14 @@ from prefect.artifacts import (
 
 from dryad.operations.backups.making import Made, Purpose
 from dryad.operations.backups.manifest import Part, PartName, SetId, Verification, age_in_words
+from dryad.operations.backups.sources import is_sqlite
 from tasks._policy import PLAIN
 from tasks._services import services
 
 # Nothing here is tried again: a set that failed is taken away, and the next run makes another.
 
 
-@task(**PLAIN)
+@task(task_run_name="begin-set", **PLAIN)
 async def begin_set(purpose: Purpose) -> SetId:
     """Begin a set in every target; see `Making`."""
     return await asyncio.to_thread(services().backups.begin, purpose)
@@ -37,7 +38,7 @@ async def keep_part(making: SetId, name: PartName) -> Part:
     return await asyncio.to_thread(services().backups.write, making, name)
 
 
-@task(**PLAIN)
+@task(task_run_name="publish-set", **PLAIN)
 async def publish_set(making: SetId, parts: Sequence[Part]) -> Made:
     """Make a set visible, whole; see `Making.publish`."""
     return await asyncio.to_thread(services().backups.publish, making, parts)
@@ -48,7 +49,7 @@ async def abandon_set(making: SetId) -> None:
     await asyncio.to_thread(services().backups.abandon, making)
 
 
-@task(**PLAIN)
+@task(task_run_name="prune-sets", **PLAIN)
 async def prune_sets() -> list[SetId]:
     """Show which sets the retention lets go, then remove them."""
     outdated = await asyncio.to_thread(services().backups.outdated)
@@ -62,10 +63,44 @@ async def prune_sets() -> list[SetId]:
         for one in outdated
         if one.manifest is not None
     ]
-    await acreate_table_artifact(
-        rows, key="backup-sets-pruned", description="Sets the retention lets go"
-    )
+    if rows:
+        await acreate_table_artifact(
+            rows, key="backup-sets-pruned", description="Sets the retention lets go"
+        )
     return await asyncio.to_thread(services().backups.remove, [one.id for one in outdated])
+
+
+@task(task_run_name="prune-moments", **PLAIN)
+async def prune_moments() -> int:
+    """Remove the base backups and the WAL that no moment of the window needs; show them."""
+    moments = services().moments
+    if is_sqlite(moments.bases.stores.database):
+        return 0
+    gone = await asyncio.to_thread(moments.prune)
+    window = age_in_words(moments.window)
+    rows = [
+        {
+            "base": one.manifest.id,
+            "of": f"{one.manifest.finished:%Y-%m-%d %H:%M} UTC",
+            "sealed": _megabytes(one.manifest.stored_bytes),
+            "now": "kept" if one in gone.staying else f"removed: no moment of {window} needs it",
+        }
+        for one in (*gone.staying, *reversed(gone.bases))
+    ]
+    if names := gone.segments.names:
+        rows.append(
+            {
+                "base": f"{len(names)} WAL files",
+                "of": f"{names[0]} to {names[-1]}",
+                "sealed": _megabytes(gone.segments.bytes),
+                "now": "removed: no base that is kept needs them",
+            }
+        )
+    if rows:
+        await acreate_table_artifact(
+            rows, key="base-backups", description=f"The way back to any moment of {window}"
+        )
+    return len(gone.bases)
 
 
 @task(task_run_name="verify-{wanted}", **PLAIN)
@@ -86,7 +121,7 @@ async def move_bar(bar: UUID, done: int, of: int) -> None:
     await aupdate_progress_artifact(bar, 100 * done / of)
 
 
-@task(**PLAIN)
+@task(task_run_name="show-parts", **PLAIN)
 async def publish_parts(made: Made) -> None:
     """Show what a set holds, and which targets do not have it."""
     rows = [
@@ -104,7 +139,7 @@ async def publish_parts(made: Made) -> None:
     await acreate_table_artifact(rows, description=f"Set {made.manifest.id}")
 
 
-@task(**PLAIN)
+@task(task_run_name="show-sets", **PLAIN)
 async def publish_sets() -> None:
     """Show every set there is, newest first."""
     dryad = services()
@@ -125,7 +160,7 @@ async def publish_sets() -> None:
     await acreate_table_artifact(rows, key="backup-sets", description="Backup sets")
 
 
-@task(**PLAIN)
+@task(task_run_name="show-verification", **PLAIN)
 async def publish_verification(found: Verification) -> None:
     """Show what a look at a whole set found."""
     rows = [{"set": found.set, "problem": problem} for problem in found.problems]

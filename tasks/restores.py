@@ -1,13 +1,13 @@
 """Restores as steps of a run: looked at, answered for, made ready, handed to the supervisor."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from dryad.foundation.errors import Refused
 from dryad.foundation.tenants import DEFAULT
 from dryad.operations.backups.making import Purpose
+from dryad.operations.backups.manifest import moment_of
 from dryad.operations.restores.loss import Loss, loss
 from dryad.operations.restores.marks import Held
 from dryad.operations.restores.request import request
@@ -39,7 +39,6 @@ def weigh(wanted: str) -> Loss:
 @step("show-loss")
 async def publish_loss(lost: Loss) -> None:
     """Show it, as a table of the run."""
-    age = timedelta(seconds=round(lost.age.total_seconds()))
     rows = [
         {"table": table, "rows that are lost": f"{count:,}"}
         for table, count in sorted(lost.tables.items())
@@ -47,7 +46,7 @@ async def publish_loss(lost: Loss) -> None:
     await acreate_table_artifact(
         rows or [{"table": lost.unreadable or "none differs", "rows that are lost": ""}],
         key="restore-replaces",
-        description=f"Set {lost.set_id} is {age} old: what was done since is lost",
+        description=f"What was done since {moment_of(lost.set_id)} is lost; set {lost.set_id}",
     )
 
 

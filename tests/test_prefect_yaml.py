@@ -38,6 +38,13 @@ def test_its_parameters_fit_the_form(spec: Spec) -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.full_name)
+def test_prefect_deployment_run_is_enough_where_the_form_needs_nothing(spec: Spec) -> None:
+    """An operator types no parameters at night."""
+    form = jsonschema.Draft202012Validator(dict(spec.schema))
+    assert dict(spec.parameters) or not form.is_valid({"request": {}}), "parameters: {request: {}}"
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.full_name)
 def test_its_schedules_are_in_utc(spec: Spec) -> None:
     """A local time zone skips or repeats a run when the clock changes."""
     assert {schedule.timezone for schedule in spec.schedules} <= {"UTC"}

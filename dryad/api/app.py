@@ -22,12 +22,14 @@ from dryad.api.routes import (
     mirrors,
     notes,
     policies,
+    requests,
     reviewers,
     stops,
     tasks,
     tenants,
     tool_calls,
     tools,
+    values,
 )
 from dryad.api.traffic import Traffic
 from dryad.bootstrap import Services
@@ -44,6 +46,8 @@ _RESOURCES = (
     tools,
     memory,
     memory_policy,
+    requests,
+    values,
     mirrors,
     notes,
     policies,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dryad.cli.backup_consent import consent
-from dryad.cli.backup_moments import base, check_pitr
+from dryad.cli.backup_moments import base, base_rows, check_pitr, going_rows
 from dryad.cli.backup_restore import restore
 from dryad.cli.local import services
 from dryad.cli.output import (
@@ -54,7 +54,7 @@ def create(
         {
             "set": made.manifest.id,
             "sealed_bytes": made.manifest.stored_bytes,
-            "seconds": (made.manifest.finished - made.manifest.started).total_seconds(),
+            "seconds": round((made.manifest.finished - made.manifest.started).total_seconds(), 2),
             "failed": made.failed,
         },
         as_json=as_json,
@@ -68,9 +68,11 @@ def create(
 
 @app.command("list")
 def list_sets(*, as_json: Json = False) -> None:
-    """List every set of every target, newest first."""
+    """List every set of every target, newest first; then the base backups, with PostgreSQL."""
     with services() as opened:
         rows = [_row(one) for one in opened.backups.listed()]
+        if not opened.database.is_sqlite:
+            rows += base_rows(opened.moments)
     columns = ("set", "state", "kind", "critical", "sealed_mb", "targets", "why")
     print_rows(rows, columns, as_json=as_json)
     if not rows:
@@ -121,19 +123,20 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Remove them; else only show.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the sets that the retention lets go; with --yes remove them."""
+    """Show the sets, base backups and WAL that the retention lets go; with --yes remove them."""
     with services() as opened:
         outdated = opened.backups.outdated()
         gone = opened.backups.remove([one.id for one in outdated]) if yes else []
-    print_rows(
-        [_row(one) for one in outdated], ("set", "state", "kind", "targets"), as_json=as_json
-    )
-    if not outdated:
+        rows = [_row(one) for one in outdated]
+        if not opened.database.is_sqlite:
+            rows += going_rows(opened.moments.prune() if yes else opened.moments.outdated())
+    print_rows(rows, ("set", "state", "kind", "sealed_mb", "targets"), as_json=as_json)
+    if not rows:
         say("nothing to remove")
     elif yes:
-        say(f"{len(gone)} sets are removed")
+        say(f"removed, as listed; {len(gone)} of it sets")
     else:
-        say(f"{len(outdated)} sets would go: dryad backup prune --yes")
+        say("this would go: dryad backup prune --yes")
 
 
 @app.command()
@@ -166,22 +169,31 @@ def drill(wanted: SetName = "newest", *, as_json: Json = False) -> None:
 
     Nothing of this installation is touched; exit 1 when RTO or RPO was missed.
     """
-    from dryad.platform.drill import drill as drilled  # noqa: PLC0415 - heavy: not for help
+    from dryad.operations.drills import RPO, RTO  # noqa: PLC0415 - heavy: not for help
+    from dryad.operations.objectives import record  # noqa: PLC0415 - as above
+    from dryad.platform.drill import drill as drilled  # noqa: PLC0415 - as above
 
     with services() as opened:
-        found = drilled(opened.settings, wanted)
+        found = drilled(
+            opened.settings, wanted, report=lambda told: say(f"  {told}") if talkative() else None
+        )
+        record(opened.audit, found, actor="cli")
     print_fields(
         {
             "set": found.set_id,
             **{f"{name}_seconds": seconds for name, seconds in found.steps.items()},
             "rto_seconds": round(found.rto.total_seconds(), 1),
+            "rto_allowed_seconds": RTO.total_seconds(),
             "rpo_seconds": round(found.rpo.total_seconds(), 1),
+            "rpo_allowed_seconds": RPO.total_seconds(),
             "missed": found.missed,
         },
         as_json=as_json,
     )
     if found.missed:
+        say("it is no recovery; `dryad health` tells so until a drill misses nothing")
         raise typer.Exit(1)
+    say("both objectives were met; the drill is on record")
 
 
 app.command()(restore)

@@ -48,28 +48,17 @@ def restore(
     What is restored stands still: the global stop is set, schedules are paused, and what was open
     is held, until a person lets it go on.
     """
-    from dryad.operations.backups.installed import backups_of  # noqa: PLC0415 - heavy: not for help
-    from dryad.operations.restores.loss import loss  # noqa: PLC0415 - as above
-    from dryad.operations.restores.offline import restore_offline  # noqa: PLC0415 - as above
-    from dryad.operations.restores.restore import recover  # noqa: PLC0415 - as above
-    from dryad.platform.instance import Instance  # noqa: PLC0415 - as above
+    from dryad.operations.restores.offline import restore_offline  # noqa: PLC0415 - as below
+    from dryad.platform.instance import Instance  # noqa: PLC0415 - as below
 
-    moment = _moment(wanted, at)
-    settings = _settings(target)
+    moment, settings = _moment(wanted, at), _settings(target)
     logs.configure(settings.logs_dir, component="restore", level=settings.log_level)
-    anchor = settings.audit_anchor
-    assert anchor is not None
     if keys is not None:
         _import(keys, settings)
-    backups = backups_of(settings)
     with Instance(settings.home).claimed():
-        for outcome in recover(backups, anchor):
-            say(f"restore {outcome.id} was cut off; in force: {outcome.in_force}")
+        backups, anchor = _recovered(settings)
         found = backups.find(wanted) if moment is None else _made_of(settings, backups, moment)
-        if found.manifest is None:
-            raise Refused(f"set {found.id}: {found.why}", "Use another set.")
-        lost = loss(backups, found.manifest)
-        _show(lost)
+        lost = _weighed(backups, found)
         _confirm(found.id, asked=not yes)
         held = restore_offline(
             backups, anchor, found, loss=lost, copy_first=not without_copy, say=say
@@ -85,6 +74,30 @@ def _settings(target: str) -> Settings:
         return settings
     address = target if "://" in target else str(Path(target).expanduser().resolve())
     return settings.model_copy(update={"backup_targets": (address,)})
+
+
+def _recovered(settings: Settings) -> "tuple[Backups, Path]":
+    """Bring restores that were cut off to an end; return the sets, and where audit heads lie."""
+    from dryad.operations.backups.installed import backups_of  # noqa: PLC0415 - heavy: not for help
+    from dryad.operations.restores.restore import recover  # noqa: PLC0415 - as above
+
+    anchor = settings.audit_anchor
+    assert anchor is not None
+    backups = backups_of(settings)
+    for outcome in recover(backups, anchor):
+        say(f"restore {outcome.id} was cut off; in force: {outcome.in_force}")
+    return backups, anchor
+
+
+def _weighed(backups: "Backups", found: "Listed") -> "Loss":
+    """Show what a set would replace; raises `Refused` when it cannot be read."""
+    from dryad.operations.restores.loss import loss  # noqa: PLC0415 - as above
+
+    if found.manifest is None:
+        raise Refused(f"set {found.id}: {found.why}", "Use another set.")
+    lost = loss(backups, found.manifest)
+    _show(lost)
+    return lost
 
 
 def _confirm(name: str, *, asked: bool) -> None:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import orjson
 import typer
@@ -26,7 +27,7 @@ from dryad.execution.memories import Document, Shelved
 from dryad.execution.outside import Outside
 from dryad.execution.sandbox.port import SandboxRequest, SandboxResult
 from dryad.foundation.environment import load
-from dryad.foundation.errors import InvalidRequest
+from dryad.foundation.errors import InvalidRequest, Unavailable
 from dryad.foundation.ids import TenantId
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ def ingest(
     from dryad.memory.sources import ANYWHERE, Source, batches, survey  # noqa: PLC0415
 
     provenance = "trusted" if trusted else "untrusted"
+    if any(path.parts[0] in {"http:", "https:"} for path in paths):
+        raise InvalidRequest(
+            "addresses are not read from here",
+            "Run `ingest-documents/on-demand` with them; it reads the hosts in DRYAD_INGEST_HOSTS.",
+        )
     sources = [Source(str(p.absolute()), category, provenance, name=p.name) for p in paths]
     # A path that is not there is told before anything is read.
     surveys = [survey(source, ANYWHERE) for source in sources]
@@ -90,14 +96,17 @@ def search(
     filters = {"category": category, "since": since, "until": until, "details": details}
     with api(tenant) as client:
         answer = client.get("api/v1/memory/search", q=query, limit=limit, **filters)
+    say(f"found by {answer['searched_by']}")
+    if answer["degraded"]:
+        say(f"degraded, the ledger answers: {answer['degraded']}")
     if as_json:
         print_json(answer["items"])
         return
-    if answer["degraded"]:
-        say(f"degraded, the ledger answers: {answer['degraded']}")
     for passage in answer["items"]:
         where = f"{passage['origin']} [{passage['start']}, {passage['stop']})"
+        parts = ", ".join(f"{name} {part:.2f}" for name, part in passage["parts"].items())
         print_text(f"{passage['score']:.2f}  {passage['title']} · {passage['section']}  {where}")
+        print_text(f"      {passage['provenance']} · {parts}")
         print_text(f"      {' '.join(passage['text'].split())[:300]}\n")
 
 
@@ -134,8 +143,9 @@ def show(document: str, *, tenant: Tenant = "", as_json: Json = False) -> None:
 
 @app.command()
 def forget(
-    document: Annotated[str, typer.Argument(help="A document; leave it out with --subject.")] = "",
+    document: Annotated[str, typer.Argument(help="A document, if it is one.")] = "",
     *,
+    value: Annotated[str, typer.Option(help="A short-term value, as AGENT/KEY.")] = "",
     subject: Annotated[
         str, typer.Option(help="Whom or what to forget wherever memory names it.")
     ] = "",
@@ -146,17 +156,34 @@ def forget(
     tenant: Tenant = "",
     as_json: Json = False,
 ) -> None:
-    """Remove a document, or everything that names a subject, for good."""
-    if bool(document) == bool(subject):
-        raise InvalidRequest("name a document, or a --subject", "See `dryad memory forget --help`.")
+    """Remove a document, a value, or everything that names a subject, for good."""
+    if [bool(document), bool(value), bool(subject)].count(True) != 1:
+        raise InvalidRequest(
+            "name a document, a --value or a --subject", "See `dryad memory forget --help`."
+        )
     with api(tenant) as client:
-        if document:
-            client.delete(f"api/v1/memory/documents/{document}")
-            say(f"{document} is gone; backups made earlier still hold it")
+        if not subject:
+            client.delete(f"api/v1/memory/{_place(document, value)}")
+            say(f"{document or value} is gone; backups made earlier still hold it")
             return
         asked = {"subject": subject, "reason": reason or "not said", "dry_run": dry_run}
         erased = client.post("api/v1/memory/erasures", asked)
     print_fields(erased, as_json=as_json)
+
+
+@app.command()
+def values(
+    agent: Annotated[str, typer.Argument(help="An agent; leave it out for all.")] = "",
+    *,
+    pattern: Annotated[str, typer.Option(help="A key; `*` stands for any characters.")] = "*",
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    tenant: Tenant = "",
+    as_json: Json = False,
+) -> None:
+    """List what agents remember for a short time, and until when."""
+    with api(tenant) as client:
+        found = client.items("api/v1/memory/values", agent=agent, pattern=pattern, limit=limit)
+    print_rows(found, ("agent", "key", "expires", "provenance", "value"), as_json=as_json)
 
 
 @app.command()
@@ -214,10 +241,27 @@ def check(*, as_json: Json = False) -> None:
     """Compare every mirror with the ledger, row by row, and mend what differs."""
     with api() as client:
         servers = [mirror["server"] for mirror in client.items("api/v1/memory/mirrors")]
-        found = [client.post(f"api/v1/memory/mirrors/{one}/check", {}) for one in servers]
-    if not found:
-        say("memory is embedded: there is no mirror that could differ")
+        if not servers:
+            say("memory is embedded: there is no mirror that could differ")
+        found: list[dict[str, Any]] = []
+        away: list[Unavailable] = []
+        for server in servers:  # one that is away keeps no other from being looked at
+            try:
+                found.append(client.post(f"api/v1/memory/mirrors/{server}/check", {}))
+            except Unavailable as reason:
+                away.append(reason)
     print_rows(found, ("server", "checked", "missing", "extra", "stale"), as_json=as_json)
+    if away:
+        raise away[0]
+
+
+def _place(document: str, value: str) -> str:
+    if document:
+        return f"documents/{document}"
+    agent, _, key = value.partition("/")
+    if not agent or not key:
+        raise InvalidRequest(f"{value!r} names no value", "Say AGENT/KEY, as `values` lists them.")
+    return f"values/{agent}/{quote(key, safe='')}"
 
 
 def _parsers() -> "Parsers":

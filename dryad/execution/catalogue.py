@@ -56,6 +56,28 @@ TOOLS: tuple[ToolSpec, ...] = (
         output_schema=_object({"document": {"type": "string"}, "passages": {"type": "integer"}}),
     ),
     ToolSpec(
+        name="remember",
+        version="1",
+        description="Remember a value of your own for some hours, in place of what its key had.",
+        tier="reversible",
+        idempotent=True,
+        input_schema=_object(
+            {"key": _text(200), "value": {"description": "Text, or anything JSON can say."}},
+            hours={"type": "number", "exclusiveMinimum": 0, "maximum": 168},
+        ),
+        output_schema=_object({"key": {"type": "string"}, "expires": {"type": "string"}}),
+    ),
+    ToolSpec(
+        name="recall",
+        version="1",
+        description="Recall values of your own that you remember: by a key, or by a pattern in "
+        "which * stands for any characters.",
+        tier="read",
+        idempotent=True,
+        input_schema=_object({"key": _text(200)}),
+        output_schema=_object({"values": {"type": "array", "items": {"type": "object"}}}),
+    ),
+    ToolSpec(
         name="run_python",
         version="2",
         description="Run a Python program in a sandbox without network. Print the result. Files of "

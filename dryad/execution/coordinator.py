@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from dryad.execution.memories import (
     SHARED,
+    WORKING,
     Document,
     Kept,
     LongTermMemory,
@@ -27,7 +28,7 @@ episodic (what happened) and semantic (what is so) are categories of long-term m
 
 _RECENT: frozenset[MemoryKind] = frozenset({"short_term", "working"})
 _LASTING: frozenset[MemoryKind] = frozenset({"long_term", "working", "episodic", "semantic"})
-_SCANNED = 1_000
+MOST_FOUND = 100
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ class Coordinator:
             asker: Who asks.
             kind: What kind of memory it is.
             value: Text, or anything JSON can say.
-            key: Its name in short-term and working memory, required there.
+            key: Its name in short-term and working memory, required there; what had that name
+                before gives way, in both places.
             title: What it is called in long-term memory; default its key, or its first words.
             origin: Where it came from; default the agent.
             provenance: May its words be believed?
@@ -131,10 +133,11 @@ class Coordinator:
         stored = Stored()
         if kind in _LASTING:  # first: when the rest fails, a retry finds it and keeps it once
             text = _text(value)
+            by_key = kind == "working" and not origin
             document = Document(
                 title=title or key or text[:80].strip(),
                 text=text,
-                origin=origin or f"agent:{asker.agent}",
+                origin=_working(key) if by_key else origin or f"agent:{asker.agent}",
                 category=_category(kind) or "general",
                 source_type=source_type,
                 provenance=provenance,
@@ -142,7 +145,7 @@ class Coordinator:
                 details={**(details or {}), "value": value},
                 compared=compared,
             )
-            stored = _stored(self._long_term.shelve(asker.tenant, document))
+            stored = _stored(self._long_term.shelve(asker.tenant, document, replace=by_key))
         if kind in _RECENT and key:
             expires = self._recent.remember(
                 asker.tenant, asker.owned_by, key, value, ttl=ttl, provenance=provenance
@@ -198,13 +201,15 @@ class Coordinator:
             Refused: it is somebody else's memory.
         """
         self._permit(asker, "read")
+        if not 1 <= limit <= MOST_FOUND:
+            raise InvalidRequest(f"limit must be 1-{MOST_FOUND}, got {limit}")
         found: list[Memory] = []
-        if kind in _RECENT:
-            words = query.casefold().split()
+        if kind in _RECENT and (words := query.split()):
             found += [
                 Memory("archivist", one.key, one.value, one.provenance, expires=one.expires)
-                for one in self._recent.list(asker.tenant, asker.owned_by, "*", limit=_SCANNED)
-                if words and all(w in f"{one.key} {_text(one.value)}".casefold() for w in words)
+                for one in self._recent.list(
+                    asker.tenant, asker.owned_by, limit=limit, holding=words
+                )
             ]
         if kind in _LASTING:
             found += [
@@ -218,6 +223,19 @@ class Coordinator:
                 )
             ]
         return found[:limit]
+
+    def find(
+        self,
+        tenant: TenantId,
+        agent: str,
+        query: str,
+        limit: int = 5,
+        *,
+        category: str | None = None,
+    ) -> list[Passage]:
+        """Return the passages that answer `query` best, of all that `agent` may read."""
+        owners = self._policy(tenant).readable(agent)
+        return self._long_term.search(tenant, query, limit, category=category, agents=owners)
 
     def archive(self, asker: Asker, key: str) -> Stored:
         """Move a short-term value to long-term memory: copy it first, then forget the original.
@@ -235,7 +253,7 @@ class Coordinator:
     def delete(self, asker: Asker, kind: MemoryKind, reference: str) -> None:
         """Remove what is kept under a key, or take a document out of every search.
 
-        Working memory is deleted by its key; its long-term copy by its document id.
+        Working memory is deleted by its key, in both places.
 
         Raises:
             NotFound: nothing is kept there, or not any more.
@@ -243,7 +261,11 @@ class Coordinator:
         """
         if kind in _RECENT:
             self._permit(asker, "delete")
-            if not self._recent.forget(asker.tenant, asker.owned_by, reference):
+            there = self._recent.forget(asker.tenant, asker.owned_by, reference)
+            if kind == "working":
+                copies = [_working(reference)]
+                there |= self._long_term.withdraw_from(asker.tenant, asker.owned_by, copies) > 0
+            if not there:
                 raise NotFound(f"nothing is remembered under {reference[:80]!r}")
             return
         self._owned(asker, reference, "delete")
@@ -271,6 +293,11 @@ def _stored(shelved: Shelved) -> Stored:
         near=shelved.near,
         likeness=shelved.likeness,
     )
+
+
+def _working(key: str | None) -> str:
+    """Return the origin by which the long-term copy of a key's value is known."""
+    return f"{WORKING}{key}"
 
 
 def _category(kind: MemoryKind) -> str | None:

@@ -15,6 +15,9 @@ SourceType = Literal["conversation", "tool_output", "document", "observation", "
 SHARED = ""
 """The owner of what belongs to the whole tenant."""
 
+WORKING = "working:"
+"""What the origin of working memory's long-term copy begins with; its key follows."""
+
 
 @dataclass(frozen=True)
 class Document:
@@ -105,6 +108,7 @@ class Remembered:
     value: Any
     expires: datetime
     provenance: Provenance = "untrusted"
+    agent: str = ""
 
 
 class RecentMemory(Protocol):
@@ -132,9 +136,15 @@ class RecentMemory(Protocol):
         ...
 
     def list(
-        self, tenant: TenantId, agent: str, pattern: str = "*", *, limit: int = 100
+        self,
+        tenant: TenantId,
+        agent: str,
+        pattern: str = "*",
+        *,
+        limit: int = 100,
+        holding: Collection[str] = (),
     ) -> list[Remembered]:
-        """Return what is kept under the keys that match, by key."""
+        """Return what is kept under the keys that match and holds all these words, by key."""
         ...
 
 
@@ -163,4 +173,8 @@ class LongTermMemory(Protocol):
 
     def withdraw(self, tenant: TenantId, document: str) -> None:
         """Take a document out of every search."""
+        ...
+
+    def withdraw_from(self, tenant: TenantId, agent: str, origins: Collection[str]) -> int:
+        """Take out what an owner has from these origins; return how many documents that were."""
         ...

@@ -8,14 +8,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dryad.execution.memories import SHARED
+from dryad.execution.memories import SHARED, WORKING
 
 Right = Literal["read", "write", "delete"]
 
 SELF, TENANT, ANY = "self", "tenant", "*"
 
-_INTERNAL = ("agent:", "task:", "dialogue:")
-"""Origins that DRYAD itself gives; no source needs to list them."""
+RESERVED = ("agent:", "task:", "dialogue:", WORKING)
+"""Origins that DRYAD itself gives; no source needs to list them, and nobody else may give them."""
+
+_ENDS = "/:?#"
+"""Where a name in an origin ends: `https://a.com` is no source of `https://a.com.evil.org`."""
 
 _Names = Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
 
@@ -61,10 +64,24 @@ class MemoryPolicy(BaseModel):
         shared = owner == SHARED and right == "read"
         return own or shared or any(rule.covers(agent, right, owner) for rule in self.rules)
 
+    def readable(self, agent: str) -> frozenset[str] | None:
+        """Return whose memory `agent` may read, '' for the whole tenant's; None: everybody's."""
+        rules = [
+            r for r in self.rules if "read" in r.rights and not {ANY, agent}.isdisjoint(r.agents)
+        ]
+        owners = {owner for rule in rules for owner in rule.owners}
+        return None if ANY in owners else frozenset({agent, SHARED, *owners} - {SELF, TENANT})
+
     def admits(self, origin: str) -> bool:
-        """Whether a document of this origin may come in."""
-        known = (*_INTERNAL, *(self.sources or ()))
-        return self.sources is None or origin.startswith(known)
+        """Whether a document of this origin may come in; a source ends where a name does."""
+        known = (*RESERVED, *(self.sources or ()))
+        return self.sources is None or any(_lies_below(origin, source) for source in known)
+
+
+def _lies_below(origin: str, source: str) -> bool:
+    rest = origin.removeprefix(source)
+    begins = origin.startswith(source)
+    return begins and (not rest or source[-1:] in _ENDS or rest[0] in _ENDS)
 
 
 NO_RULES = MemoryPolicy()

@@ -13,7 +13,6 @@ from dryad.execution.annotations import Annotations, annotate
 from dryad.execution.coordinator import Asker, Coordinator, MemoryKind, Stored
 from dryad.execution.memories import Provenance, SourceType
 from dryad.execution.plain_text import as_text
-from dryad.execution.telling import NOTHING as NOBODY
 from dryad.execution.telling import Teller
 from dryad.foundation.errors import InvalidRequest, Refused
 
@@ -24,7 +23,7 @@ KEY_POINTS = 10
 MAX_BATCH = 50
 
 NOTHING = Annotations()
-"""Said of what is kept for a short time: it is soon forgotten, and finding out takes time."""
+"""Said of what is asked to be kept for a short time alone: finding out takes a second at first."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+(.+)$", re.MULTILINE)
@@ -45,7 +44,7 @@ class Note:
     sha256: str
     provenance: Provenance
     about: Annotations = NOTHING
-    """Found where the note is kept for long."""
+    """Found by rules."""
     by: str = ""
     """The model whose words title, summary, points, names and topics are; '': rules took them."""
 
@@ -144,8 +143,10 @@ class Scribe:
             content, title=title, provenance="untrusted" if "untrusted" in labels else "trusted"
         )
         where = kind or _kind(source_type, priority)
-        if where != "short_term":
-            note = self._described(asker, note, titled=bool(title.strip()))
+        if kind != "short_term":
+            note = replace(note, about=annotate(note.text))
+        if where != "short_term" and self._teller:
+            note = self._described(self._teller, asker, note, titled=bool(title.strip()))
         stored = self._coordinator.store(
             asker,
             where,
@@ -161,10 +162,9 @@ class Scribe:
         )
         return note, stored
 
-    def _described(self, asker: Asker, note: Note, *, titled: bool) -> Note:
-        """Say what a note is about: by rules, and where a model answers, in its words."""
-        note = replace(note, about=annotate(note.text))
-        told = self._teller.tell(asker.tenant, asker.agent, note.text) if self._teller else NOBODY
+    def _described(self, teller: Teller, asker: Asker, note: Note, *, titled: bool) -> Note:
+        """Say in a model's words what a note is about, where it answers."""
+        told = teller.tell(asker.tenant, asker.agent, note.text)
         if not told.by:
             return note
         about = replace(note.about, entities=told.entities, topics=told.topics)

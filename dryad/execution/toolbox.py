@@ -1,7 +1,7 @@
 """What the built-in tools and script tools really do, and whom the others are handed to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -9,12 +9,13 @@ import orjson
 
 from dryad.execution import arithmetic, http_tools, messages, tables, workspace
 from dryad.execution.mcp import McpServers
-from dryad.execution.memories import Document
+from dryad.execution.memories import RecentMemory
+from dryad.execution.memory_tools import MemoryTools
 from dryad.execution.outside import NotSent, Outside
 from dryad.execution.plain_text import readable
-from dryad.execution.tool_calls import Passage, ToolOutcome
+from dryad.execution.tool_calls import ToolOutcome
 from dryad.execution.volumes import Volumes
-from dryad.execution.workbench import Ran, RunCode, Search, Shelve
+from dryad.execution.workbench import Find, Ran, RunCode, Shelve
 from dryad.foundation.canonical import canonical_json, digest
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.errors import DryadError, Refused, Unavailable
@@ -42,7 +43,7 @@ class Toolbox:
     def __init__(
         self,
         *,
-        search: Search,
+        find: Find,
         shelve: Shelve,
         run_code: RunCode,
         workspaces: Path,
@@ -50,23 +51,23 @@ class Toolbox:
         outside: Outside | None = None,
         mcp: McpServers | None = None,
         volumes: Volumes | None = None,
+        recent: RecentMemory | None = None,
         clock: Clock = utc_now,
     ) -> None:
         """Hand over what the tools work with.
 
         Args:
-            search: Where documents are found.
-            shelve: Where they are kept.
+            find: Finds documents.
+            shelve: Keeps them.
             run_code: Runs programs in the sandbox.
             workspaces: Holds a directory of files for each task, by tenant.
             mailbox: Takes the messages of tenants that have no address to send to.
             outside: The way to other servers; default one that spares no port.
             mcp: The MCP servers there are; default none.
+            recent: Where agents remember values; without it those tools are refused.
             volumes: Where stateful tools keep something; without it they are refused.
             clock: Tells the time.
         """
-        self._search = search
-        self._shelve = shelve
         self._run_code = run_code
         self._workspaces = workspaces
         self._mailbox = mailbox
@@ -75,8 +76,7 @@ class Toolbox:
         self._volumes = volumes
         self._clock = clock
         self._builtin: Mapping[str, Callable[..., Awaitable[ToolOutcome]]] = {
-            "search_memory": self._search_memory,
-            "store_memory": self._store_memory,
+            **MemoryTools(find, shelve, recent).tools,
             "run_python": self._run_python,
             "query_table": self._query_table,
             "calculate": self._calculate,
@@ -157,40 +157,6 @@ class Toolbox:
 
     async def _read(self, errand: Errand, path: str) -> bytes:
         return await asyncio.to_thread(workspace.read, self._room(errand), path)
-
-    # -- memory
-
-    async def _search_memory(
-        self, errand: Errand, arguments: Mapping[str, Any], **_: Any
-    ) -> ToolOutcome:
-        found = await asyncio.to_thread(
-            self._search.search,
-            errand.tenant,
-            arguments["query"],
-            arguments.get("limit", 5),
-            category=arguments.get("category"),
-        )
-        names = Passage.__dataclass_fields__
-        passages = tuple(Passage(**{n: getattr(hit, n) for n in names}) for hit in found)
-        untrusted = any(passage.provenance != "trusted" for passage in passages)
-        return ToolOutcome({"found": len(passages)}, untrusted=untrusted, passages=passages)
-
-    async def _store_memory(
-        self, errand: Errand, arguments: Mapping[str, Any], **_: Any
-    ) -> ToolOutcome:
-        """Keep a note of the agent's; whatever it had read, its words are never more than data."""
-        document = Document(
-            title=arguments["title"],
-            text=arguments["text"],
-            origin=f"task:{errand.task}/{arguments['title']}"[:1_000],
-            category=arguments.get("category", "note"),
-            source_type="tool_output",
-            provenance="untrusted",
-            agent=errand.agent,
-        )
-        shelved = await asyncio.to_thread(self._shelve, errand.tenant, document)
-        value = {"document": shelved.duplicate_of or shelved.id, "passages": shelved.passages}
-        return ToolOutcome(value)
 
     # -- programs and tables
 
@@ -348,12 +314,24 @@ class GrantedTools:
         errand: Errand,
         *,
         policy: Callable[[], ApprovalPolicy | None],
+        heard_by: Callable[[], Collection[str]],
         role: str = "",
     ) -> None:
+        """Give an agent its tools.
+
+        Args:
+            tools: The registry.
+            toolbox: What makes the calls.
+            errand: Who works for whom on what.
+            policy: Reads the tenant's policy.
+            heard_by: Tells the model providers that what is returned may get to.
+            role: The agent's role; grants to it count.
+        """
         self._tools = tools
         self._toolbox = toolbox
         self.errand = errand
         self._policy = policy
+        self._heard_by = heard_by
         self._role = role
 
     def offered(self) -> Sequence[ToolSpec]:
@@ -370,6 +348,7 @@ class GrantedTools:
             policy=self._policy(),
             role=self._role,
             untrusted=untrusted,
+            heard_by=self._heard_by,
         )
 
     async def call(self, step: str, permit: Permit) -> ToolOutcome:

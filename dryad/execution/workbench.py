@@ -28,13 +28,13 @@ class Found(Protocol):
     def provenance(self) -> str: ...  # noqa: D102
 
 
-class Search(Protocol):
-    """Where documents are found; the Librarian is one. Blocking."""
+class Find(Protocol):
+    """Finds in long-term memory; the Coordinator's `find` is one. Blocking."""
 
-    def search(
-        self, tenant: TenantId, query: str, limit: int, *, category: str | None = None
+    def __call__(
+        self, tenant: TenantId, agent: str, query: str, limit: int, *, category: str | None = None
     ) -> Sequence[Found]:
-        """Return the best passages, best first."""
+        """Return the best passages that `agent` may read, best first."""
         ...
 
 

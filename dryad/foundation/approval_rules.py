@@ -3,7 +3,7 @@
 No rule, no act: what nothing matches is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -97,6 +97,11 @@ class ApprovalPolicy(Protocol):
     @property
     def untrusted_needs(self) -> str:
         """`approval` or `refuse`: what becomes of risky calls after reading foreign text."""
+        ...
+
+    @property
+    def secret_providers(self) -> Collection[str]:
+        """Model providers that may hear what a tool that reads secrets returns."""
         ...
 
     def judge(self, act: Act) -> Requirement:

@@ -18,6 +18,9 @@ from dryad.foundation.database.models import PolicyRow, TenantRow
 from dryad.foundation.errors import Corrupt, InvalidRequest, NotFound
 from dryad.foundation.tool_rules import Tier
 
+Provider = Literal["ollama", "openai", "anthropic"]
+"""A model provider that a policy can name; nothing leaves with the offline one."""
+
 
 class PolicyDocument(BaseModel):
     """What a person writes; every field has a default, and nothing else may stand in it."""
@@ -41,10 +44,15 @@ class PolicyDocument(BaseModel):
         description="Calls with effects, or of tools that read secrets, once an agent has read "
         "untrusted text: a person is asked, or they are refused",
     )
-    providers: tuple[Literal["ollama", "openai", "anthropic"], ...] | None = Field(
+    providers: tuple[Provider, ...] | None = Field(
         default=None,
         description="Model providers that what is said may go to, beside the offline one, from "
         "which nothing leaves; none given: those the installation has",
+    )
+    secret_providers: tuple[Provider, ...] = Field(
+        default=(),
+        description="Those of them that may also hear what a tool with `reads_secrets` returns; "
+        "while the tenant's text can get to any other, such a tool is not called",
     )
     task_force_above: float = Field(
         default=0.55, ge=0, le=1, description="Complexity above which several agents may work"

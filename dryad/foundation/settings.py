@@ -68,6 +68,11 @@ class Settings(BaseModel):
     worker_spares: int = setting(
         2, "Processes a worker keeps ready for the next runs; 0: every run imports for itself", ge=0
     )
+    worker_forks: bool = setting(
+        True,
+        "Fork the processes kept ready, having imported once; false: start each, at ten times "
+        "the processor time, as is done on other systems than Linux",
+    )
     worker_poll: Duration = setting(
         timedelta(seconds=5), "How often a worker asks for work it was not told of"
     )
@@ -102,6 +107,10 @@ class Settings(BaseModel):
     wal_archive: OptionalPath = setting(
         None, "Directory into which PostgreSQL archives its WAL; None: no restore to a moment"
     )
+    moments_window: timedelta = setting(
+        timedelta(days=7), "How far back every moment can be restored; older bases and WAL go",
+        gt=timedelta(0),
+    )  # fmt: skip
 
     # memory
     redis_url: OptionalSecret = setting(
@@ -233,6 +242,11 @@ class Settings(BaseModel):
     )
     crash_quiet: Duration = setting(
         timedelta(seconds=10), "Wait between marking a run crashed and starting it again"
+    )
+    run_begins_within: Duration = setting(
+        timedelta(minutes=5),
+        "A run that is Pending or Running for this long with no process is marked crashed",
+        gt=timedelta(0),
     )
     max_attempts: int = setting(5, "Processes one run may lose before its task fails", ge=1)
 

@@ -200,6 +200,20 @@ def refuse_ungranted(
     raise Refused(reason, f"`dryad tools grant {agent} {spec.name}` would allow it.")
 
 
+def refuse_other_ears(spec: ToolSpec, heard_by: Collection[str], granted: Collection[str]) -> None:
+    """Return when every provider that would hear what a tool reads was granted secrets.
+
+    Raises:
+        Refused: one was not.
+    """
+    if others := sorted(set(heard_by) - set(granted)):
+        raise Refused(
+            f"what {spec.name} returns is secret, and the policy does not let secrets go to "
+            f"{', '.join(others)}",
+            "`dryad policies set secret_providers=…` names the providers that may hear them.",
+        )
+
+
 def checked_spec(spec: ToolSpec) -> ToolSpec:
     """Return `spec` as plain JSON data, fit to be stored.
 

@@ -4,7 +4,7 @@ Everything is denied unless it is allowed: an unknown, inactive or ungranted too
 every way in, because every way in asks `Tools.permit`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -43,6 +43,7 @@ from dryad.foundation.tool_rules import (
     is_unclassified,
     rank,
     reconfigured,
+    refuse_other_ears,
     refuse_ungranted,
 )
 
@@ -253,6 +254,7 @@ class Tools(Grants):
         policy: ApprovalPolicy | None,
         role: str = "",
         untrusted: bool = False,
+        heard_by: Callable[[], Collection[str]] = frozenset,
     ) -> Permit:
         """Decide one call, in code and every time, never by what a model was told.
 
@@ -265,6 +267,8 @@ class Tools(Grants):
             role: The agent's role; grants to it count.
             untrusted: The agent has read untrusted text: what has effects or reads secrets then
                 needs a person, or is refused, as the policy says.
+            heard_by: Tells the model providers that what the call returns may get to; asked only
+                of a tool that reads secrets.
 
         Raises:
             Refused: unknown, inactive or deprecated tool, no grant, an expired one, or one whose
@@ -281,6 +285,8 @@ class Tools(Grants):
         if problem := violation(spec.input_schema, plain):
             raise InvalidRequest(f"{spec.name} cannot take these arguments: {problem}")
         refuse_ungranted(grants, agent, spec, plain, self._clock())
+        if spec.config.get("reads_secrets", False):
+            refuse_other_ears(spec, heard_by(), policy.secret_providers)
         return _judged(policy, spec, plain, agent=agent, untrusted=untrusted)
 
     def offered(self, tenant: TenantId, agent: str, *, role: str = "") -> list[ToolSpec]:

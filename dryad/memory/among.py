@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypedDict
 
+import numpy as np
+import numpy.typing as npt
 from sqlalchemy import ColumnElement, cast, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
@@ -17,6 +19,8 @@ from dryad.foundation.ids import TenantId
 
 MOST_DETAILS = 10
 _NAME = re.compile(r"[\w -]{1,64}")
+
+Numbers = npt.NDArray[np.int64]
 
 Plain = str | int | float | bool | None
 """What a detail may be compared with."""
@@ -65,8 +69,10 @@ class Among:
         """What indexes know of passages."""
         return {"category": self.category, "agents": self.agents}
 
-    def numbers(self, session: Session, tenant: TenantId) -> list[int] | None:
+    def numbers(self, session: Session, tenant: TenantId) -> Numbers | None:
         """Return the passages that the ledger alone can name; None: indexes know all that is asked.
+
+        All documents of the tenant are looked through: some 2 µs a passage.
 
         The rest of the filters is not looked at.
         """
@@ -84,7 +90,10 @@ class Among:
         says = {"sqlite": _says_sqlite, "postgresql": _says_postgres}
         for name, value in self.details.items():
             query = query.where(says[session.get_bind().dialect.name](name, value))
-        return [*session.scalars(query)]
+        # As the driver gives them: what wraps a row costs as much as reading it.
+        cursor: Any = session.connection().execute(query).cursor
+        rows: list[tuple[int]] = cursor.fetchall()
+        return np.fromiter((number for (number,) in rows), np.int64, len(rows))
 
 
 def _says_postgres(name: str, value: Plain) -> ColumnElement[Any]:

@@ -1,14 +1,14 @@
 """Short-term memory: remember, recall, forget; nothing outlives its time."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -52,6 +52,11 @@ class Archivist:
         self._retention = min(retention, LONGEST)
         self._max_value_bytes = max_value_bytes
         self._copy = copy
+
+    @property
+    def degraded(self) -> str:
+        """Why the newest value was read in the ledger, not in the mirror; '' when it was not."""
+        return self._copy.missing if self._copy else ""
 
     def remember(
         self,
@@ -106,7 +111,7 @@ class Archivist:
 
     def recall(self, tenant: TenantId, agent: str, key: str) -> Remembered | None:
         """Return what is kept under `key`, never an expired value."""
-        slot = Slot(tenant, agent, key)
+        slot = Slot(tenant, agent, _checked_key(key))
         found = self._copy.read(slot) if self._copy else None
         if found is not None:
             return _as_remembered(slot, found) if found.expires > self._clock() else None
@@ -125,7 +130,7 @@ class Archivist:
             )
             return expires is not None and expires > self._clock(), None
 
-        return self._write(Slot(tenant, agent, key), change)
+        return self._write(Slot(tenant, agent, _checked_key(key)), change)
 
     def expiring(
         self, tenant: TenantId, *, within: timedelta, limit: int = 1_000
@@ -145,40 +150,68 @@ class Archivist:
         with self._database.reading() as session:
             return [(row.agent, _remembered(row)) for row in session.scalars(query)]
 
-    def list(
-        self, tenant: TenantId, agent: str, pattern: str = "*", *, limit: int = 100
-    ) -> list[Remembered]:
-        """Return what is kept under the keys that match, by key.
-
-        Args:
-            tenant: Whose memory.
-            agent: Which agent's.
-            pattern: A key in which `*` stands for any characters; nothing else is special.
-            limit: Most values returned, 1-1,000.
-
-        Raises:
-            InvalidRequest: the limit is out of bounds.
-        """
-        if not 1 <= limit <= MAX_RESULTS:
-            raise InvalidRequest(f"limit must be 1-{MAX_RESULTS}, got {limit}")
-        like = re.sub(r"([\\%_])", r"\\\1", pattern).replace("*", "%")
-        # SQLite's LIKE takes a for A: it narrows, the expression decides.
-        exact = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
-        key = RecentRow.key if self._database.is_sqlite else RecentRow.key.collate("C")
+    def newest(self, tenant: TenantId, agent: str, *, limit: int) -> list[Remembered]:
+        """Return what was remembered last, the newest first; read in the ledger."""
         query = (
             select(RecentRow)
             .where(
                 RecentRow.tenant == tenant,
                 RecentRow.agent == agent,
+                RecentRow.expires > self._clock(),
+            )
+            .order_by(RecentRow.updated.desc(), RecentRow.key)
+            .limit(limit)
+        )
+        with self._database.reading() as session:
+            return [_remembered(row) for row in session.scalars(query)]
+
+    def list(
+        self,
+        tenant: TenantId,
+        agent: str | None,
+        pattern: str = "*",
+        *,
+        limit: int = 100,
+        holding: Collection[str] = (),
+    ) -> list[Remembered]:
+        """Return what is kept under the keys that match, by agent and key; read in the ledger.
+
+        Args:
+            tenant: Whose memory.
+            agent: Which agent's; None: every agent's.
+            pattern: A key in which `*` stands for any characters; nothing else is special.
+            limit: Most values returned, 1-1,000.
+            holding: Only what has all these words in its key or value, case aside.
+
+        Raises:
+            InvalidRequest: the limit is out of bounds, or the pattern could match no key.
+        """
+        _checked_key(pattern)
+        if not 1 <= limit <= MAX_RESULTS:
+            raise InvalidRequest(f"limit must be 1-{MAX_RESULTS}, got {limit}")
+        like = re.sub(r"([\\%_])", r"\\\1", pattern).replace("*", "%")
+        # SQLite's LIKE takes a for A: it narrows, the expression decides. It never turns back, or
+        # a pattern of many stars would take for ever.
+        first, *rest = map(re.escape, pattern.split("*"))
+        *between, last = rest or [""]
+        middle = "".join(f"(?>.*?{part})" for part in between)
+        exact = re.compile(f"{first}{middle}{f'.*{last}' if rest else ''}", re.DOTALL)
+        key = RecentRow.key if self._database.is_sqlite else RecentRow.key.collate("C")
+        query = (
+            select(RecentRow)
+            .where(
+                RecentRow.tenant == tenant,
+                RecentRow.agent == agent if agent is not None else true(),
                 RecentRow.key.like(like, escape="\\"),
                 RecentRow.expires > self._clock(),
             )
-            .order_by(key)
+            .order_by(RecentRow.agent, key)
             .execution_options(yield_per=100)
         )
+        words = [word.casefold() for word in holding]
         with self._database.reading() as session, closing(session.scalars(query)) as rows:
-            matching = (_remembered(row) for row in rows if exact.fullmatch(row.key))
-            return [*islice(matching, limit)]
+            matching = (row for row in rows if exact.fullmatch(row.key) and _holds(row, words))
+            return [_remembered(row) for row in islice(matching, limit)]
 
     def purge(self) -> int:
         """Remove every expired value of every tenant; return how many there were."""
@@ -215,10 +248,20 @@ def _checked_key(key: str) -> str:
     return key
 
 
+def _holds(row: RecentRow, words: Sequence[str]) -> bool:
+    if not words:
+        return True
+    value = row.value["value"]
+    told = value if isinstance(value, str) else canonical_json(value).decode()
+    within = f"{row.key} {told}".casefold()
+    return all(word in within for word in words)
+
+
 def _remembered(row: RecentRow) -> Remembered:
-    return Remembered(row.key, row.value["value"], row.expires, row.value["provenance"])
+    kept = row.value
+    return Remembered(row.key, kept["value"], row.expires, kept["provenance"], row.agent)
 
 
 def _as_remembered(slot: Slot, entry: Entry) -> Remembered:
     kept = orjson.loads(entry.body)
-    return Remembered(slot.key, kept["value"], entry.expires, kept["provenance"])
+    return Remembered(slot.key, kept["value"], entry.expires, kept["provenance"], slot.agent)

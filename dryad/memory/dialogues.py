@@ -4,6 +4,7 @@ A turn alone says too little: a window of three is found where one is not, and w
 windows that fit the query fits better than what stands alone.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ NEIGHBOURS = 0.25
 """How much each of a window's two neighbours adds to its score; the window itself weighs half."""
 
 MOST_TURNS = 1_000
+
+_ORIGIN = re.compile(r"dialogue:([^/]+)/(\d+)")
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Dialogues:
         agent: str = SHARED,
         provenance: Provenance = "untrusted",
     ) -> int:
-        """Keep a dialogue; said again with more turns, what is new is added.
+        """Keep a dialogue; said again with more turns, or fewer, only what was said last is found.
 
         Args:
             tenant: Whose memory.
@@ -98,6 +101,8 @@ class Dialogues:
             for first in firsts
         ]
         self._librarian.shelve_all(tenant, documents, replace=True)
+        beyond = [f"dialogue:{dialogue}/{n}" for n in range(len(documents), MOST_TURNS)]
+        self._librarian.withdraw_from(tenant, agent, beyond)
         return len(documents)
 
     def search(
@@ -118,8 +123,8 @@ class Dialogues:
         hits = self._librarian.search(tenant, query, MAX_RESULTS, category=CATEGORY, agents=agents)
         found: dict[tuple[str, str], dict[int, Passage]] = defaultdict(dict)
         for hit in hits:
-            name, _, first = hit.origin.removeprefix("dialogue:").rpartition("/")
-            found[hit.agent, name].setdefault(int(first), hit)
+            if named := _ORIGIN.fullmatch(hit.origin):  # a document may be of this category, too
+                found[hit.agent, named[1]].setdefault(int(named[2]), hit)
         windows = [
             _window(name, first, places) for (_, name), places in found.items() for first in places
         ]

@@ -15,7 +15,14 @@ from dryad.execution.memory_policy import ANY
 from dryad.foundation.audit import Audit
 from dryad.foundation.clock import Clock, utc_now
 from dryad.foundation.database import Database
-from dryad.foundation.database.models import DocumentRow, PassageRow, RecentRow, TaskRow
+from dryad.foundation.database.models import (
+    CaseRow,
+    DocumentRow,
+    OriginRow,
+    PassageRow,
+    RecentRow,
+    TaskRow,
+)
 from dryad.foundation.errors import InvalidRequest, NotFound
 from dryad.foundation.ids import TenantId
 from dryad.memory.archivist import Archivist
@@ -34,7 +41,8 @@ class Erased:
         documents: Ids of documents that named it in text, title, origin, summary or other details.
         passages: How many passages went with them.
         values: Short-term values, as `agent/key`.
-        tasks: Tasks of the tenant whose request or result names it; they go by their own retention.
+        tasks: Tasks of the tenant whose request, result or questions name it: records, which stay.
+        mirrors: Copies that could not be reached, and lose what was erased when they can be.
         backups: Sets made before; each holds what was erased until it is removed.
         dry: Nothing was erased; this is what would be.
     """
@@ -43,6 +51,7 @@ class Erased:
     passages: int
     values: tuple[str, ...]
     tasks: int
+    mirrors: tuple[str, ...]
     backups: tuple[str, ...]
     dry: bool
 
@@ -59,6 +68,7 @@ class Erasure:
         audit: Audit,
         *,
         backups: Callable[[], Sequence[str]] = lambda: (),
+        mirrors: Callable[[], Sequence[str]] = lambda: (),
         clock: Clock = utc_now,
     ) -> None:
         """Prepare.
@@ -70,6 +80,7 @@ class Erasure:
             policies: How long documents are kept.
             audit: Where it is said who erased how much.
             backups: Tells, in words, which backup sets there are and until when.
+            mirrors: Tells, in words, which mirrors have yet to lose what the ledger has no more.
             clock: Tells the time.
         """
         self._database = database
@@ -78,6 +89,7 @@ class Erasure:
         self._policies = policies
         self._audit = audit
         self._backups = backups
+        self._mirrors = mirrors
         self._clock = clock
 
     def forget(
@@ -121,6 +133,7 @@ class Erasure:
             passages=passages,
             values=tuple(f"{agent}/{key}" for agent, key in values),
             tasks=tasks,
+            mirrors=tuple(self._mirrors()),
             backups=tuple(self._backups()),
             dry=dry,
         )
@@ -229,6 +242,10 @@ def _documents(session: Session, tenant: TenantId, named: _Named) -> list[str]:
         )
     )
     found = {identity for identity, *labels in rows if named.within(*labels)}
+    further = session.execute(
+        select(OriginRow.document, OriginRow.origin).where(OriginRow.tenant == tenant)
+    )
+    found |= {document for document, origin in further if named.within(origin)}
     passages = session.execute(
         select(PassageRow.document, PassageRow.section, PassageRow.text)
         .where(PassageRow.tenant == tenant)
@@ -250,4 +267,7 @@ def _values(session: Session, tenant: TenantId, named: _Named) -> list[tuple[str
 
 def _tasks(session: Session, tenant: TenantId, named: _Named) -> int:
     rows = session.scalars(select(TaskRow).where(TaskRow.tenant == tenant))
-    return sum(named.within(row.text, row.context, row.result) for row in rows)
+    found = {row.id for row in rows if named.within(row.text, row.context, row.result)}
+    cases = session.scalars(select(CaseRow).where(CaseRow.tenant == tenant))
+    told = ((row.task, (row.question, row.edited, row.verdict)) for row in cases)
+    return len(found | {task for task, parts in told if named.within(*parts)})

@@ -24,6 +24,7 @@ from dryad.memory.citing import cited, kept_of
 from dryad.memory.documents import Prepared, prepare
 from dryad.memory.mirroring.index import IndexCopy
 from dryad.memory.near import nearest
+from dryad.memory.origins import leave
 from dryad.memory.shelf import Ranked, Shelves
 from dryad.memory.shelving import (
     living_hashes,
@@ -255,12 +256,17 @@ class Librarian:
         among: Among,
     ) -> list[Ranked]:
         """Rank with the mirror's candidates where it has them all, else with the ledger's own."""
-        numbers = among.numbers(session, tenant)  # what the mirror does not know is not asked there
-        if self._copy and direction is not None and numbers is None:
+        numbers = among.numbers(session, tenant)
+        if self._copy and direction is not None:
             shelf = self._words.current(tenant, session)
-            cosines = self._copy.cosines(session, tenant, shelf, words, direction, among=among)
+            if numbers is not None:  # the mirror does not know what is asked for
+                cosines = self._copy.told(session, tenant, shelf, numbers, direction)
+            else:
+                cosines = self._copy.cosines(session, tenant, shelf, words, direction, among=among)
             if cosines is not None:
-                return shelf.rank(words, limit=limit, cosines=cosines, **among.filters)
+                return shelf.rank(
+                    words, limit=limit, cosines=cosines, numbers=numbers, **among.filters
+                )
         shelf = self._shelves.current(tenant, session)
         return shelf.rank(words, limit=limit, direction=direction, numbers=numbers, **among.filters)
 
@@ -322,6 +328,24 @@ class Librarian:
         if self._copy:
             self._copy.remove(tenant, document, upto=shelf.written)
 
+    def withdraw_from(self, tenant: TenantId, agent: str, origins: Collection[str]) -> int:
+        """Take these origins from what an owner has; what has no other goes out of every search.
+
+        Returns:
+            How many documents lost one.
+        """
+        nowhere = dict.fromkeys(((agent, origin) for origin in origins), "")
+        with self._database.transaction() as session:
+            shelf = locked_shelf(session, tenant)
+            withdrawn, count = leave(session, tenant, nowhere, now=self._clock())
+            shelf.removals += int(bool(withdrawn))
+            for document in withdrawn:
+                self._taken(session, shelf, document)
+        if self._copy:
+            for document in withdrawn:
+                self._copy.remove(tenant, document, upto=shelf.written)
+        return count
+
     def forget(self, tenant: TenantId, document: str) -> int:
         """Remove a document and its passages from the ledger; return how many passages went.
 
@@ -331,8 +355,6 @@ class Librarian:
             NotFound: the tenant has no such document.
         """
         with self._database.transaction() as session:
-            if self._database.is_sqlite:
-                session.connection().exec_driver_sql("PRAGMA secure_delete=ON")
             shelf = locked_shelf(session, tenant)
             row = session.get(DocumentRow, document)
             if row is None or row.tenant != tenant:

@@ -18,9 +18,12 @@ Span = tuple[int, int]
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # A line that may be, or underline, a heading.
-_MAY_HEAD = re.compile(r"(?:^|[\r\n]) {0,3}[#=-]")
-# What may begin, or make, anything but a paragraph: parsing takes most of the time of shelving.
-MARKUP = re.compile(r"(?:^|[\r\n]) {0,3}(?:[#>+*_=`~<\[\t-]|[0-9]{1,9}[.)])|(?:^|[\r\n]) {4}|\|")
+_HEADING = r" {0,3}[#=-]"
+# A line that may begin, or make, anything but a paragraph.
+_MARKUP = r"(?: {0,3}(?:[#>+*_=`~<\[\t-]|[0-9]{1,9}[.)])| {4})"
+# The first line, and any other: what begins with a few characters is found ten times as fast.
+_FIRST_HEADING, _HEADINGS = re.compile(_HEADING), re.compile(rf"[\r\n]{_HEADING}")
+_FIRST_MARKUP, _MARKUPS = re.compile(_MARKUP), re.compile(rf"[\r\n]{_MARKUP}")
 _BLANK = " \t\r\n"
 _BLANK_LINES = re.compile(r"(?>\r\n|\r|\n)(?:[ \t]*(?>\r\n|\r|\n))+")
 # Where a block that is too long is cut, best first: blank line, line, sentence, white space.
@@ -66,7 +69,7 @@ def cut(text: str, *, longest: int = PASSAGE_CHARACTERS) -> list[Piece]:
     Returns:
         Passages with `section` as the path of headings, joined by " > ".
     """
-    if len(text) <= longest and not _MAY_HEAD.search(text):  # parsing would take most of the time
+    if len(text) <= longest and not (_FIRST_HEADING.match(text) or _HEADINGS.search(text)):
         return [Piece("", *_trim(text, 0, len(text)))] if text.strip() else []
     pieces: list[Piece] = []
     path: list[tuple[int, str]] = []
@@ -134,7 +137,7 @@ def _trim(text: str, start: int, stop: int) -> Span:
 
 def blocks(text: str) -> Iterator[Block]:
     """Yield top-level elements; each reaches to the beginning of the next, so nothing is lost."""
-    if MARKUP.search(text):
+    if marked_up(text):
         yield from parsed(text)
         return
     first, last = len(text) - len(text.lstrip(_BLANK)), len(text.rstrip(_BLANK))
@@ -142,6 +145,11 @@ def blocks(text: str) -> Iterator[Block]:
         seams = (match.end() for match in _BLANK_LINES.finditer(text, first, last))
         for start, stop in pairwise([0, *seams, len(text)]):
             yield Block(start, stop)
+
+
+def marked_up(text: str) -> bool:
+    """Tell whether there may be more than paragraphs: parsing takes most of the time."""
+    return "|" in text or bool(_FIRST_MARKUP.match(text) or _MARKUPS.search(text))
 
 
 def parsed(text: str) -> Iterator[Block]:

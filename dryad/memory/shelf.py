@@ -92,7 +92,7 @@ class Shelf:
         cosines: Mapping[int, float] | None = None,
         category: str | None = None,
         agents: Collection[str] | None = None,
-        numbers: Collection[int] | None = None,
+        numbers: npt.NDArray[np.int64] | None = None,
     ) -> list[Ranked]:
         """Return the best passages, best first, ties by number.
 
@@ -117,7 +117,7 @@ class Shelf:
         if agents is not None:
             allowed &= np.isin(self.agent, [self._code(agent) for agent in agents])
         if numbers is not None:
-            allowed &= np.isin(self.numbers, [*numbers])
+            allowed &= np.isin(self.numbers, numbers)
         rows = np.flatnonzero(allowed)
         by_word = self._scores(terms)[rows]
         cosine = self._cosines(direction, cosines)

@@ -12,6 +12,7 @@ from dryad.execution.memories import Shelved
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow, TenantRow
 from dryad.foundation.errors import NotFound
 from dryad.foundation.ids import TenantId, new_id
+from dryad.memory import origins
 from dryad.memory.documents import Prepared
 from dryad.memory.near import keep
 from dryad.memory.relations import relate_all
@@ -26,6 +27,7 @@ class _Earlier(NamedTuple):
 
     id: str
     withdrawn: bool
+    origin: str
 
 
 _Owned = tuple[str, str]
@@ -39,7 +41,7 @@ _SAME_WORDS = (
 )
 _LIVING = select(_DOCUMENTS.c.content_hash).where(*_SAME_WORDS, _DOCUMENTS.c.deleted.is_(None))
 _EARLIER = select(
-    *(_DOCUMENTS.c[name] for name in ("agent", "content_hash", "id", "deleted"))
+    *(_DOCUMENTS.c[name] for name in ("agent", "content_hash", "id", "deleted", "origin"))
 ).where(*_SAME_WORDS, _DOCUMENTS.c.agent.in_(bindparam("owners", expanding=True)))
 
 
@@ -80,12 +82,16 @@ def write(
     if fresh:
         _insert(session, shelf, fresh, embedder=embedder, now=now)
     _distrust(session, items, answers)
+    named = [
+        (item.document.agent, item.document.origin, answer.id)
+        for item, answer in zip(items, answers, strict=True)
+    ]
+    first = {earlier.id: earlier.origin for earlier in known.values()}
+    further = ((document, origin) for _, origin, document in named if first[document] != origin)
+    origins.note(session, shelf.tenant, further)
     if replace:
-        latest = {
-            (item.document.agent, item.document.origin): answer.id
-            for item, answer in zip(items, answers, strict=True)
-        }
-        older = _withdraw_older(session, shelf.tenant, latest, now)
+        latest = {(agent, origin): document for agent, origin, document in named}
+        older, _ = origins.leave(session, shelf.tenant, latest, now=now)
         shelf.removals += int(bool(older))
         for identity in older:
             gone(identity)
@@ -116,7 +122,7 @@ def _told_apart(
             answers.append(Shelved(earlier.id, len(item.pieces), duplicate_of=earlier.id))
             continue
         identity = earlier.id if earlier else new_id("doc")
-        known[key] = _Earlier(identity, withdrawn=False)
+        known[key] = _Earlier(identity, withdrawn=False, origin=item.document.origin)
         near, alike = item.near or (None, 0.0)
         answers.append(Shelved(identity, len(item.pieces), near=near, likeness=alike))
         fresh[identity] = item
@@ -216,8 +222,8 @@ def _known(session: Session, tenant: str, items: Iterable[Prepared]) -> dict[_Ow
     owners, hashes = {owner for owner, _ in wanted}, {content_hash for _, content_hash in wanted}
     rows = session.execute(_EARLIER, {"tenant": tenant, "owners": [*owners], "hashes": [*hashes]})
     return {
-        (agent, content_hash): _Earlier(identity, withdrawn=deleted is not None)
-        for agent, content_hash, identity, deleted in rows
+        (agent, content_hash): _Earlier(identity, withdrawn=deleted is not None, origin=origin)
+        for agent, content_hash, identity, deleted, origin in rows
         if (agent, content_hash) in wanted
     }
 
@@ -274,27 +280,3 @@ def _distrust(session: Session, items: Sequence[Prepared], answers: Sequence[She
         session.execute(
             update(DocumentRow).where(DocumentRow.id.in_(repeated)).values(provenance="untrusted")
         )
-
-
-def _withdraw_older(
-    session: Session, tenant: str, latest: Mapping[tuple[str, str], str], now: datetime
-) -> list[str]:
-    """Withdraw what `latest`, by owner and origin, takes the place of; return which that was."""
-    columns = _DOCUMENTS.c
-    rows = session.execute(
-        select(columns.agent, columns.origin, columns.id).where(
-            columns.tenant == tenant,
-            columns.agent.in_({agent for agent, _ in latest}),
-            columns.origin.in_({origin for _, origin in latest}),
-            columns.deleted.is_(None),
-        )
-    )
-    staying = set(latest.values())  # a text may have moved to another origin of the batch
-    older = [
-        identity
-        for agent, origin, identity in rows
-        if (agent, origin) in latest and identity not in staying
-    ]
-    if older:
-        session.execute(update(DocumentRow).where(DocumentRow.id.in_(older)).values(deleted=now))
-    return older

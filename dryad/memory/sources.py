@@ -9,6 +9,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from dryad.execution.memories import Provenance
+from dryad.execution.memory_policy import RESERVED
 from dryad.foundation.errors import InvalidRequest, LimitExceeded, NotFound, Refused
 from dryad.foundation.ids import checked_name
 from dryad.memory.documents import MAX_DOCUMENT_BYTES
@@ -121,12 +122,15 @@ def survey(source: Source, allowed: Allowed) -> Survey:
     """List what could be read at the places of `source`, by name; links are never followed.
 
     Raises:
-        InvalidRequest: no place is named, a path is not absolute, or the category is no name.
+        InvalidRequest: no place is named, a path is not absolute, the category is no name, or the
+            name is one that DRYAD gives itself.
         LimitExceeded: there are more than 10,000 files.
         NotFound: nothing is at a path.
         Refused: a path is not allowed; whether something is there is not told.
     """
     checked_name(source.category, what="a category")
+    if source.name.startswith(RESERVED):
+        raise InvalidRequest(f"the name {source.name[:80]!r} begins as DRYAD's own origins do")
     if not source.places:
         raise InvalidRequest("name a path or an address to ingest")
     candidates: list[Candidate] = []

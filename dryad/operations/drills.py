@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from dryad.operations.backups.manifest import hours_of
+
 RTO = timedelta(hours=4)
 """Recovery time objective: how long everything may be away."""
 RPO = timedelta(hours=24)
@@ -44,9 +46,9 @@ class Drill:
         """Return, in words, every objective that was missed."""
         found = list(self.problems)
         if self.rto > RTO:
-            found.append(f"RTO: it took {self.rto}, allowed are {RTO}")
+            found.append(f"RTO: it took {hours_of(self.rto)}, allowed are {hours_of(RTO)}")
         if self.rpo > RPO:
-            found.append(f"RPO: the newest set is {self.rpo} old, allowed are {RPO}")
+            found.append(f"RPO: the set is {hours_of(self.rpo)} old, allowed are {hours_of(RPO)}")
         return found
 
 

@@ -4,12 +4,14 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
+from dryad.foundation.audit import Audit
 from dryad.foundation.clock import Clock
 from dryad.foundation.database import Database
 from dryad.foundation.database.models import AuditRow, TenantRow
+from dryad.foundation.tenants import DEFAULT
 from dryad.operations.backups.manifest import age_in_words
 from dryad.operations.backups.sets import Backups
-from dryad.operations.drills import RPO
+from dryad.operations.drills import RPO, Drill
 from dryad.operations.health import Finding
 
 DRILLED_EVERY = timedelta(days=35)
@@ -34,6 +36,21 @@ def recoverable(backups: Backups, database: Database, clock: Clock) -> Finding:
         return Finding("healthy", "there is nothing yet to lose")
     due = [text for text in (_set_due(backups, now, born), _drill_due(drilled, now, born)) if text]
     return Finding("unhealthy", "; ".join(due)) if due else Finding("healthy")
+
+
+def record(audit: Audit, ended: Drill, *, actor: str) -> None:
+    """Put a drill on record, however it went; health asks the newest."""
+    audit.append(
+        DEFAULT,
+        DRILLED,
+        actor=actor,
+        subject=ended.set_id,
+        data={
+            "rto_seconds": ended.rto.total_seconds(),
+            "rpo_seconds": ended.rpo.total_seconds(),
+            "missed": ended.missed,
+        },
+    )
 
 
 def _set_due(backups: Backups, now: datetime, born: datetime) -> str:

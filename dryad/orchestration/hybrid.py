@@ -4,7 +4,7 @@ Pure over the stores it is handed: the flow decides when each part happens.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dryad.execution import episodes
@@ -32,14 +32,6 @@ from dryad.orchestration.tasks import Task
 
 if TYPE_CHECKING:
     from dryad.execution.models.language import Language
-
-
-@dataclass(frozen=True)
-class Known:
-    """What memory holds about a task, as text for an agent, and whether some is untrusted."""
-
-    text: str
-    untrusted: bool
 
 
 class HybridOrchestrator:

@@ -90,10 +90,28 @@ def _critic(critique: Mapping[str, Any]) -> list[str]:
 
 
 def _message(said: Mapping[str, Any]) -> list[str]:
-    content = {key: value for key, value in said["content"].items() if key != "turn"}
-    told = content.get("text") or json.dumps(content, ensure_ascii=False)
+    told = _told({key: value for key, value in said["content"].items() if key != "turn"})
     shown = told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…"
     return [str(said["sequence"]), inline(said["member"]), said["kind"], inline(shown)]
+
+
+def _told(content: Mapping[str, Any]) -> str:
+    """Say a message in words; one of no known shape as JSON."""
+    match content:
+        case {"text": str(text)}:
+            return text
+        case {"case": number, "decision": decision, "reason": reason}:
+            return f"question {number}: {decision}: {reason}"
+        case {"tools": [*tools]}:
+            return f"a person is asked about {', '.join(map(str, tools))}"
+        case {"of": member, "doubts": [*doubts]}:
+            objections: list[Any] = content.get("objections", [])
+            return f"of {member}: {'; '.join(map(str, [*doubts, *objections]))}"
+        case {"members": [*members], "ladder": [*ladder]}:
+            doubted = f"; doubted on the way: {len(ladder)}" if ladder else ""
+            return f"the answers of {', '.join(map(str, members))} are taken{doubted}"
+        case _:
+            return json.dumps(content, ensure_ascii=False)
 
 
 def _answer(result: Mapping[str, Any]) -> list[str]:

@@ -5,33 +5,23 @@ Prefect server. Its global stop is never lifted, so it does nothing and sends no
 """
 
 import json
-import secrets
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-from pydantic import SecretStr
 
 from dryad.foundation import logs
 from dryad.foundation.clock import utc_now
 from dryad.foundation.errors import DryadError, Refused, Unavailable
 from dryad.foundation.settings import Settings
 from dryad.operations.backups.installed import backups_of
-from dryad.operations.backups.manifest import PartName
-from dryad.operations.backups.sets import Backups
-from dryad.operations.backups.sources import is_sqlite
 from dryad.operations.drills import Drill
 from dryad.operations.restores.loss import loss
 from dryad.operations.restores.offline import restore_offline
 from dryad.platform import environment
+from dryad.platform.drill_place import scratch_installation
 
 _COMMAND_SECONDS = 900
 
@@ -42,38 +32,48 @@ log = logs.get_logger("drill")
 class _Clockwork:
     """Measures steps one after the other."""
 
+    report: Callable[[str], None]
     steps: dict[str, float] = field(default_factory=dict[str, float])
 
     @contextmanager
-    def step(self, name: str) -> Generator[None]:
+    def step(self, name: str, told: str) -> Generator[None]:
         began = time.monotonic()
+        self.report(told)
         yield
         self.steps[name] = round(time.monotonic() - began, 2)
 
 
-def drill(settings: Settings, wanted: str = "newest") -> Drill:
+def drill(
+    settings: Settings,
+    wanted: str = "newest",
+    *,
+    report: Callable[[str], None] = lambda _told: None,
+) -> Drill:
     """Recover from a set in a scratch place, measure, and take everything away again.
+
+    `report` hears of each step as it begins.
 
     Raises:
         NotFound: there is no set.
         Refused: it cannot be read.
+        Conflict: another drill of this installation is at work.
     """
     live = backups_of(settings)
     found = live.find(wanted)
     if found.manifest is None:
         raise Refused(f"set {found.id} cannot be read: {found.why}", "Use another set.")
     age = utc_now() - found.manifest.started
-    measured, problems = _Clockwork(), list[str]()
-    with _scratch(settings, live) as scratch:
+    measured, problems = _Clockwork(report), list[str]()
+    with scratch_installation(settings, live.stores) as scratch:
         try:
-            with measured.step("restore"):
+            with measured.step("restore", f"restoring set {found.id} beside this installation"):
                 backups, anchor = backups_of(scratch), scratch.audit_anchor
                 assert anchor is not None
                 lost = loss(backups, found.manifest)
                 restore_offline(backups, anchor, found, loss=lost, copy_first=False)
-            with measured.step("start"):
+            with measured.step("start", "starting it, with its global stop set"):
                 _dryad(scratch, "up", "--detach")
-            with measured.step("validate"):
+            with measured.step("validate", "validating its levels"):
                 problems += _validated(scratch)
         except DryadError as error:
             problems.append(error.message)
@@ -83,42 +83,6 @@ def drill(settings: Settings, wanted: str = "newest") -> Drill:
     if ended.missed:
         log.critical("recovery_objectives_missed", set=found.id, missed=ended.missed)
     return ended
-
-
-@contextmanager
-def _scratch(settings: Settings, live: Backups) -> Generator[Settings]:
-    """Give the settings of an installation that exists for this drill only."""
-    place = Path(tempfile.mkdtemp(prefix="dryad-drill-", dir=settings.home.parent))
-    home = place / "home"
-    home.mkdir(mode=0o700)
-    updated: dict[str, Any] = {
-        "home": home,
-        "logs": place / "logs",
-        "audit_anchor": home / "audit-heads",
-        "prefect_api_url": None,
-        "database_url": None,
-        "prefect_database_url": None,
-        "host": "127.0.0.1",
-        "api_url": None,
-        "api_port": _free_port(),
-        "prefect_port": _free_port(),
-        "redis_url": None,
-        "chroma": "embedded",
-    }
-    databases: list[tuple[str, str]] = []
-    owned: dict[PartName, str] = {"dryad": "database_url", "prefect": "prefect_database_url"}
-    for name, setting in owned.items():
-        url = live.stores.url(name)
-        if url is not None and not is_sqlite(url):
-            database = f"drill_{secrets.token_hex(4)}"
-            databases.append((url, database))
-            updated[setting] = SecretStr(live.stores.cluster(url).named(database))
-    try:
-        yield settings.model_copy(update=updated)
-    finally:
-        for url, database in databases:
-            live.stores.cluster(url).drop(database)
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _validated(scratch: Settings) -> list[str]:
@@ -148,9 +112,3 @@ def _dryad(scratch: Settings, *arguments: str, check: bool = True) -> str:
 
 def _down(scratch: Settings) -> None:
     _dryad(scratch, "down", check=False)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -63,6 +63,7 @@ class Keeper:
             Beat("appraise", rounds.appraise, 3600),
             Beat("purge", rounds.purge, 300),
             Beat("safeguard", rounds.safeguard, SAFEGUARD_EVERY.total_seconds()),
+            Beat("sweep", rounds.sweep, 60),
         ]
         self._stopping = threading.Event()
 

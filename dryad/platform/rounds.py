@@ -18,14 +18,8 @@ from dryad.operations.objectives import recoverable
 from dryad.orchestration.review.questions import Case
 from dryad.orchestration.review.verdicts import WAKE_APPROVER
 from dryad.orchestration.tasks import End, Task
+from dryad.platform import drill_place
 from dryad.runs import Runs, RunState
-
-BEGINS_WITHIN = timedelta(minutes=5)
-"""A run that is being started and that no process has taken after so long has lost its process.
-
-A worker reports what dies under it, and what died with the worker before it; this is for what
-nobody reported. On a busy machine a process takes a minute to import everything (measured).
-"""
 
 FORMLESS_AFTER = timedelta(seconds=60)
 """A suspended run without a form for so long has lost it: its process died in between."""
@@ -195,6 +189,11 @@ class Rounds:
         if found.status != "healthy":
             log.critical("recovery_objectives_missed", reason=found.reason)
 
+    def sweep(self) -> None:
+        """Remove what a killed drill left."""
+        if drill_place.sweep(self.services.settings, self.services.backups.stores):
+            log.warning("drill_was_killed")
+
     # -- following one run
 
     def _follow(self, task: Task, run: RunId, state: RunState, age: timedelta) -> None:
@@ -209,7 +208,9 @@ class Rounds:
             self._end(task, "failed", f"its flow run ended {state.name} without a result")
         elif self.services.journal.is_carried(run):
             return
-        elif state.type in {"PENDING", "RUNNING"} and age >= max(BEGINS_WITHIN, 3 * settings.lease):
+        elif state.type in {"PENDING", "RUNNING"} and age >= max(
+            settings.run_begins_within, 3 * settings.lease
+        ):  # what no worker reported: on a busy machine a process imports for a minute
             self.runs.mark_crashed(run, "no process carries it")
         elif state.type == "PAUSED" and state.pause_key and age >= FORMLESS_AFTER:
             self._mend_form(run, state.pause_key)

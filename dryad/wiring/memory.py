@@ -45,6 +45,15 @@ class MemoryServices(Foundation):
         named = {"redis": self.recent_copy, "chroma": self.index_copy}
         return {name: copy for name, copy in named.items() if copy is not None}
 
+    def _held_by_mirrors(self) -> list[str]:
+        """Tell which copies may still hold what the ledger has no more, and why."""
+        troubles = {name: copy.trouble() for name, copy in self.mirrors.items()}
+        return [
+            f"{name}: until it is brought up to date: {trouble}"
+            for name, trouble in troubles.items()
+            if trouble
+        ]
+
     @cached_property
     def embedder(self) -> MiniLM | None:
         """What makes search find by meaning."""

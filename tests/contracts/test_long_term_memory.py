@@ -3,6 +3,8 @@
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
+from itertools import product
 
 import pytest
 
@@ -89,6 +91,26 @@ def test_filters_hold_for_words_and_meaning(opened: Opened):
         assert {kinds[i] for i in ids(librarian, query, agents={"", "scout"})} == {
             ("x", ""), ("x", "scout"), ("y", ""),
         }  # fmt: skip
+
+
+def test_times_and_details_narrow_words_and_meaning(opened: Opened, clock: Hands):
+    librarian = opened()
+    for number, word in enumerate("bcdefg"):
+        details = {"odd": bool(number % 2), "place": {"floor": number}}
+        librarian.shelve(ACME, Document("", f"aaa {word}", word, details=details))
+        clock.move(hours=1)
+    since, until = clock() - timedelta(hours=4), clock() - timedelta(hours=1)
+    for asker, query in product((librarian, opened()), ("aaa", "aa")):
+        for filters, expected in (
+            ({"since": since}, "defg"),
+            ({"since": since, "until": until}, "def"),
+            ({"details": {"odd": True}}, "ceg"),
+            ({"details": {"odd": True}, "since": since}, "eg"),
+            ({"details": {"odd": 1}}, ""),
+        ):
+            found = asker.search(ACME, query, 10, **filters)
+            assert {hit.origin for hit in found} == {*expected}
+            assert asker.degraded == ""
 
 
 def test_what_is_taken_away_is_found_by_nobody(opened: Opened):

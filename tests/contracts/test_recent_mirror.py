@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dryad.foundation.errors import Unavailable
 from dryad.foundation.ids import TenantId
-from dryad.memory.recent.port import Change, Copy, Entry, RecentMirror, Slot
+from dryad.memory.recent.port import Change, Copy, Entry, RecentMirror, Slot, Trace
 from dryad.memory.recent.redis import RedisMirror
 from tests.servers import Killable
 
@@ -46,7 +46,7 @@ def test_what_is_published_is_read(mirror: RecentMirror, copy: Copy):
     written = entry(3, b'{"value":"\xc3\xa4\\u0000"}')
     put(mirror, copy, written)
     assert mirror.read(copy, SLOT) == written
-    assert dict(mirror.held(copy)) == {SLOT: 3}
+    assert dict(mirror.held(copy)) == {SLOT: Trace.of(written)}
 
 
 def test_an_older_entry_changes_nothing(mirror: RecentMirror, copy: Copy):

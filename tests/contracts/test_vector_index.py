@@ -47,6 +47,10 @@ def test_the_same_number_replaces(index: VectorIndex):
     index.upsert(1, ACME, [row(1, 0, 1, document="e")])
     assert index.nearest(1, ACME, towards(1, 0), limit=1) == [2]
     assert index.held(1, ACME) == {1: "e", 2: "d"}
+    first, second = sorted(index.rows(1, ACME, [1, 2, 3]), key=lambda row: row.number)
+    assert (first[:-1], second[:-1]) == ((1, "e", "general", ""), (2, "d", "general", ""))
+    assert np.allclose(first.direction, towards(0, 1))
+    assert index.rows(1, GLOBEX, [1, 2]) == []
 
 
 def test_tenants_never_meet_though_they_share_collections(index: VectorIndex):

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -98,6 +99,22 @@ def start_worker(
         )  # fmt: skip
 
 
+@contextmanager
+def working(
+    server: PrefectServer, directory: Path, home: Path, **environment: str
+) -> Generator[psutil.Process]:
+    """A worker with its pool ready."""
+    environment |= {"DRYAD_HOME": str(home), "DRYAD_RUN_MEMORY_BYTES": str(MEMORY_BYTES)}
+    process = start_worker(server, directory, **environment)
+    try:
+        worker = psutil.Process(process.pid)
+        count = int(environment.get("DRYAD_WORKER_SPARES", "2"))
+        wait_for("the pool", lambda: len(spares(worker)) == count, seconds=120)
+        yield worker
+    finally:
+        stop(process)
+
+
 @pytest.fixture(scope="module")
 def standing(
     prefect_server: PrefectServer,
@@ -105,17 +122,9 @@ def standing(
     home: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Generator[psutil.Process]:
-    """A worker that outlives the test, with its pool ready."""
-    process = start_worker(
-        prefect_server,
-        tmp_path_factory.mktemp("standing"),
-        DRYAD_HOME=str(home),
-        DRYAD_RUN_MEMORY_BYTES=str(MEMORY_BYTES),
-    )
-    worker = psutil.Process(process.pid)
-    wait_for("the pool", lambda: len(spares(worker)) == 2, seconds=120)
-    yield worker
-    stop(process)
+    """A worker that outlives the test."""
+    with working(prefect_server, tmp_path_factory.mktemp("standing"), home) as worker:
+        yield worker
 
 
 def children(worker: psutil.Process, argument: str) -> list[psutil.Process]:
@@ -137,7 +146,7 @@ def pool(worker: psutil.Process) -> psutil.Process | None:
 
 
 def spares(worker: psutil.Process) -> set[int]:
-    """Return the processes the pool has forked: idle ones, and those that carry a run."""
+    """Return the processes the pool has made: idle ones, and those that carry a run."""
     parent = pool(worker)
     return set() if parent is None else {child.pid for child in parent.children()}
 
@@ -147,10 +156,19 @@ def alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+def start(runs: Runs, flow: str, **parameters: Any) -> str:
+    """Start a run of an example flow."""
+    return runs.start(f"{flow}/on-demand", parameters, name=flow, key=uuid4().hex)
+
+
+def pid_in(path: Path) -> int:
+    """Return the process that a run wrote to a file, once it has."""
+    wait_for("the run's process", lambda: path.exists() and path.read_text() != "")
+    return int(path.read_text())
+
+
 def start_holding(runs: Runs, tmp_path: Path, seconds: float) -> tuple[str, int]:
     """Start a busy run; return its id and the id of the process that carries it."""
     path = tmp_path / "holder"
-    parameters = {"path": str(path), "seconds": seconds}
-    run = runs.start("hold-on/on-demand", parameters, name="hold", key=uuid4().hex)
-    wait_for("the run's process", lambda: path.exists() and path.read_text() != "")
-    return run, int(path.read_text())
+    run = start(runs, "hold-on", path=str(path), seconds=seconds)
+    return run, pid_in(path)

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import random
+import re
 import sys
 import time
 from pathlib import Path
@@ -37,6 +38,13 @@ async def hold_on(path: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+@flow
+async def hold_the_interpreter(path: str) -> None:
+    """Let no other thread of the process run, for ages."""
+    Path(path).write_text(str(os.getpid()))
+    re.match("(a+)+$", "a" * 60 + "b")
 
 
 @flow

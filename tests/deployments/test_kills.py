@@ -89,6 +89,14 @@ def runs(workplace: Workplace) -> Generator[Runs]:
     client.close()
 
 
+def logged(server: PrefectServer, run: str) -> str:
+    """Return what a run logged, tracebacks included."""
+    with server.client() as client:
+        wanted = {"logs": {"flow_run_id": {"any_": [run]}}}
+        rows = client.post("/logs/filter", json=wanted).raise_for_status().json()
+    return "\n".join(row["message"] for row in rows)
+
+
 @pytest.mark.parametrize("victim", get_args(Victim))
 def test_runs_end_truthfully_and_leave_no_process_whatever_is_killed(
     workplace: Workplace,
@@ -119,7 +127,8 @@ def test_runs_end_truthfully_and_leave_no_process_whatever_is_killed(
             assert path.read_text()
         else:
             causes = (*TRUE_CAUSES, UNHEARD) if victim == "server" else TRUE_CAUSES
-            assert any(told in states[run].message for told in causes), states[run]
+            true = any(told in states[run].message for told in causes)
+            assert true, f"{states[run]}\n{logged(workplace.server, run)}"
     pids = [int(path.read_text()) for path in paths.values() if path.exists() and path.read_text()]
     assert workplace.process.poll() is None, "the worker lives"
     wait_for("the end of every process", lambda: not any(map(alive, pids)), seconds=10)

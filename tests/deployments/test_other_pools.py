@@ -80,7 +80,7 @@ def elsewhere(
             cwd=tmp_path, stdout=log, stderr=log,
         )  # fmt: skip
     yield kind
-    stop(worker)
+    stop(worker, seconds=1)  # Prefect's own takes half a minute to leave
     for row in api.post("/deployments/filter", json={}).json():
         api.delete(f"/deployments/{row['id']}").raise_for_status()
     api.delete("/work_pools/elsewhere").raise_for_status()

@@ -8,27 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import psutil
 import pytest
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
-from deployments import handoff
+from deployments import handoff, spare
 from deployments import pool as pool_module
 from deployments import worker as worker_module
-from dryad.platform import tether
 from dryad.runs import Runs
-from tests.deployments.conftest import FILES, alive, children, pool, spares
+from tests.deployments.conftest import FILES, alive, children, pid_in, pool, spares, start
 from tests.servers import PrefectServer, wait_for
-
-
-def start(runs: Runs, flow: str, **parameters: Any) -> str:
-    return runs.start(f"{flow}/on-demand", parameters, name=flow, key=uuid4().hex)
 
 
 def told(runs: Runs, path: Path, run: str) -> dict[str, Any]:
@@ -41,8 +34,7 @@ def told(runs: Runs, path: Path, run: str) -> dict[str, Any]:
 def hold(runs: Runs, path: Path, seconds: float = 60) -> tuple[str, int]:
     """Start a busy run; return its id and its process."""
     run = start(runs, "hold-on", path=str(path), seconds=seconds)
-    wait_for("the run's process", lambda: path.exists() and path.read_text() != "")
-    return run, int(path.read_text())
+    return run, pid_in(path)
 
 
 def start_with(api: httpx.Client, environment: dict[str, str], path: Path) -> str:
@@ -203,34 +195,36 @@ def test_after_a_deployment_the_pool_forks_anew(
 def test_a_killed_handoff_takes_its_run_along(
     standing: psutil.Process, runs: Runs, tmp_path: Path
 ) -> None:
-    run, pid = hold(runs, tmp_path / "holder")
+    path = tmp_path / "holder"
+    run = start(runs, "hold-the-interpreter", path=str(path))
+    pid = pid_in(path)
     handoffs(standing)[0].kill()
     wait_for("the end of the run's process", lambda: not alive(pid), seconds=5)
     wait_for("the report", lambda: runs.state(run).ended, seconds=20)
     assert runs.state(run).type == "CRASHED"
 
 
-def test_a_killed_pool_takes_its_runs_along_and_the_next_run_is_carried(
+def test_a_killed_pool_leaves_its_runs_at_work_and_the_next_run_is_carried(
     standing: psutil.Process, runs: Runs, tmp_path: Path
 ) -> None:
-    run, pid = hold(runs, tmp_path / "holder")
-    parent = pool(standing)
+    run, pid = hold(runs, tmp_path / "holder", seconds=6)
+    parent, idle = pool(standing), spares(standing) - {pid}
     assert parent is not None
     parent.kill()
     told_path = tmp_path / "told"
     following = start(runs, "tell", path=str(told_path))
-    wait_for("the end of the run's process", lambda: not alive(pid), seconds=5)
-    wait_for("the report", lambda: runs.state(run).type == "CRASHED", seconds=20)
+    wait_for("the end of idle spares", lambda: not any(map(alive, idle)), seconds=5)
+    assert alive(pid)
     found = told(runs, told_path, following)
     wait_for("another pool", lambda: len(spares(standing)) == 2, seconds=60)
-    another = pool(standing)
-    assert another is not None
     assert found["parent"] != parent.pid  # cold, or by the next pool
+    wait_for("the run", lambda: runs.state(run).ended, seconds=20)
+    assert runs.state(run).type == "COMPLETED"
 
 
 def test_the_worker_uses_no_private_name_of_prefect() -> None:
     theirs = set(dir(ProcessWorker("any"))) | set(dir(ProcessJobConfiguration))
-    for module in (handoff, pool_module, worker_module):
+    for module in (handoff, pool_module, spare, worker_module):
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
             if isinstance(node, ast.ImportFrom | ast.Import):
                 assert "prefect._" not in ast.unparse(node).replace("import _", "._")
@@ -239,74 +233,14 @@ def test_the_worker_uses_no_private_name_of_prefect() -> None:
                 assert name not in theirs, f"{module.__name__} touches {name}"
 
 
-COLD = "import os, sys; print(os.getpid(), flush=True); "
-
-
-@contextmanager
-def cold(code: str, *, memory: int = 0) -> Generator[tuple["subprocess.Popen[str]", int]]:
-    """A handoff that finds no pool, and the process that carries the run instead."""
-    command = [sys.executable, "-I", "-S", handoff.__file__, "nobody", str(memory)]
-    process = subprocess.Popen(
-        [*command, tether.__file__, sys.executable, "-c", COLD + code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    yield process, int(process.stdout.readline())
-    process.kill()
-    process.communicate()
-
-
-def test_without_a_pool_the_run_is_carried_cold_and_ends_as_it_ends() -> None:
-    with cold("sys.exit(7)") as (process, _):
-        assert process.wait(timeout=30) == 7
-
-
-def test_a_cold_run_is_asked_to_end_as_its_handoff_is() -> None:
-    with cold("import time; time.sleep(60)") as (process, pid):
-        process.terminate()
-        assert process.wait(timeout=30) == -signal.SIGTERM
-        assert not alive(pid)
-
-
-def test_a_cold_run_does_not_outlive_its_handoff() -> None:
-    with cold("import time; time.sleep(60)") as (process, pid):
-        process.kill()
-        process.wait()
-        wait_for("its end", lambda: not alive(pid), seconds=10)
-
-
-def test_a_cold_run_that_uses_too_much_memory_is_ended_and_says_so() -> None:
-    greedy = "held = b'x' * 300_000_000; import time; time.sleep(60)"
-    with cold(greedy, memory=200_000_000) as (process, pid):
-        assert process.wait(timeout=30) == 247
-        assert process.stderr is not None
-        assert "it used more than 200,000,000 bytes of memory" in process.stderr.read()
-        wait_for("its end", lambda: not alive(pid), seconds=10)
-
-
 def test_a_pool_finishes_what_prefect_puts_off_until_a_run() -> None:
     script = (
         "from pydantic import BaseModel; from prefect.client.schemas.objects import FlowRun;"
-        "from deployments import pool;"
-        "before = FlowRun.__pydantic_complete__; pool.preload();"
-        "print(before, {one.__pydantic_complete__ for one in pool._subclasses(BaseModel)})"
+        "from deployments import spare;"
+        "before = FlowRun.__pydantic_complete__; spare.preload();"
+        "print(before, {one.__pydantic_complete__ for one in spare._subclasses(BaseModel)})"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.stdout == "False {True}\n", done.stderr
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
-def test_a_pool_whose_imports_start_threads_refuses_to_fork(tmp_path: Path) -> None:
-    script = (
-        "import threading, time; threading.Thread(target=time.sleep, args=(30,), daemon=True)"
-        ".start(); from deployments import pool; pool.PACKAGES = pool.LATE = (); pool.preload()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 1
-    assert "an import started a thread" in done.stderr

@@ -135,16 +135,17 @@ def test_logs_and_events_of_a_run_are_complete(
 
     wait_for("every step", lambda: steps() == STEPS * ["COMPLETED"], seconds=20)
 
-    def told() -> dict[str, int]:
-        found = events(api, run)
-        ours = [event for event, whom in found if whom == f"prefect.flow-run.{run}"]
-        tasks = {whom for event, whom in found if event == "prefect.task-run.Completed"}
-        return {"of the run": len(set(ours)), "of its steps": len(tasks)}
+    def steps_told() -> set[str]:
+        return {whom for event, whom in events(api, run) if event == "prefect.task-run.Completed"}
 
-    states = [row["name"] for row in api.get(f"/flow_run_states/?flow_run_id={run}").json()]
-    wait_for("every step's end", lambda: told()["of its steps"] == STEPS, seconds=20)
-    names = {event for event, whom in events(api, run) if whom == f"prefect.flow-run.{run}"}
-    assert {f"prefect.flow-run.{name}" for name in states} <= names
+    wait_for("an event of every step's end", lambda: len(steps_told()) == STEPS, seconds=20)
+    rows = api.get(f"/flow_run_states/?flow_run_id={run}").json()
+    states = {f"prefect.flow-run.{row['name']}" for row in rows}
+
+    def states_told() -> set[str]:
+        return {event for event, whom in events(api, run) if whom == f"prefect.flow-run.{run}"}
+
+    wait_for("an event of every state", lambda: states <= states_told(), seconds=20)
 
 
 @contextmanager

@@ -1,17 +1,20 @@
 """The worker type `dryad`, started as an operator would: its runs die with it and drain with it."""
 
+import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import psutil
 import pytest
 
 from dryad.runs import Runs
-from tests.deployments.conftest import alive, start_holding, start_worker
+from tests.deployments.conftest import alive, pool, start, start_holding, start_worker
 from tests.servers import PrefectServer, stop, wait_for
 
 
@@ -39,15 +42,18 @@ def test_the_next_worker_reports_what_died_with_a_killed_one(
     worker: "subprocess.Popen[bytes]",
     tmp_path: Path,
 ) -> None:
-    run, _ = start_holding(runs, tmp_path, seconds=60)
+    run = start(runs, "chatter", lines=1_000_000)  # it notices when nobody reads its output
+    wait_for("the run", lambda: runs.state(run).type == "RUNNING")
+    time.sleep(1)
     worker.kill()
     worker.wait()
-    assert runs.state(run).type == "RUNNING"
     following = start_worker(prefect_server, tmp_path)
     try:
-        wait_for("the report", lambda: runs.state(run).type == "CRASHED", seconds=60)
+        wait_for("the report", lambda: runs.state(run).ended)
     finally:
         stop(following)
+    assert runs.state(run).type == "CRASHED"
+    assert runs.state(run).message == "its worker was killed"
 
 
 def test_the_next_worker_reports_what_a_killed_one_had_only_just_taken(
@@ -95,8 +101,8 @@ if "deployments.pool" in sys.orig_argv:
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no pool")
-def test_a_pool_that_may_not_fork_is_told_of_and_runs_start_cold(
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a pool never forks")
+def test_a_pool_that_may_not_fork_says_so_and_starts_its_spares(
     runs: Runs, prefect_server: PrefectServer, registered: None, tmp_path: Path
 ) -> None:
     (early := tmp_path / "early").mkdir()
@@ -104,13 +110,14 @@ def test_a_pool_that_may_not_fork_is_told_of_and_runs_start_cold(
     process = start_worker(prefect_server, tmp_path, PYTHONPATH=str(early))
     log = tmp_path / "worker.log"
     try:
-        refused = "The pool ended (1): runs start cold"
+        refused = "An import started a thread"
         wait_for("the refusal", lambda: refused in log.read_text(), seconds=120)
-        assert "an import started a thread" in log.read_text()
-        note = tmp_path / "note"
-        run = runs.start("write-note/on-demand", {"path": str(note)}, name="n", key=uuid4().hex)
+        path = tmp_path / "told"
+        run = start(runs, "tell", path=str(path))
         wait_for("the run", lambda: runs.state(run).ended, seconds=120)
         assert runs.state(run).type == "COMPLETED", runs.state(run)
-        assert note.read_text().startswith("done")
+        parent = pool(psutil.Process(process.pid))
+        assert parent is not None
+        assert json.loads(path.read_text())["parent"] == parent.pid
     finally:
         stop(process)

@@ -296,3 +296,35 @@ def test_a_state_that_somebody_forces_is_no_answer(house: Reviewed, receiver: Re
     house.until(tasks[0], "done")
     assert [receiver.messages(task) for task in tasks] == [["gate 12 opens"], []]
     assert run_state(house.installation, completed["run"])["type"] == "COMPLETED"
+
+
+@pytest.mark.soak
+def test_whatever_state_somebody_forces_only_a_yes_lets_the_call_happen(
+    start: Callable[..., Installation],
+):
+    goes_on = ("SCHEDULED", "PENDING", "RUNNING", "CRASHED")
+    ends = {"COMPLETED": "failed", "FAILED": "failed", "CANCELLED": "cancelled"}
+    installation = start(
+        "forced", DRYAD_LEASE="5s", DRYAD_CRASH_QUIET="3s", DRYAD_RUN_BEGINS_WITHIN="20s"
+    )
+    with receiving() as receiver, reviewed(installation, receiver, tenant="reviewed") as house:
+        states = (*goes_on, *ends)
+        tasks = {state: house.submit(LETTER.format(state.lower())) for state in states}
+        asked = {state: house.question(task) for state, task in tasks.items()}
+        for state, case in asked.items():
+            force(house, case["run"], state, state.title())
+        for state in goes_on:
+            house.until_asked_again(asked[state])
+        for state, status in ends.items():
+            house.until(tasks[state], status)
+        assert [receiver.messages(task) for task in tasks.values()] == [[] for _ in tasks]
+        for state in ends:
+            assert not by_api(house, asked[state]["id"], "approve", house.enrol())
+        for state in goes_on:
+            assert by_api(house, asked[state]["id"], "approve", house.enrol())
+            house.until(tasks[state], "done")
+        sent = {state: receiver.messages(task) for state, task in tasks.items()}
+        assert sent == {
+            **{state: [f"gate {state.lower()} opens"] for state in goes_on},
+            **{state: [] for state in ends},
+        }

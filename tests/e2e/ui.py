@@ -82,13 +82,14 @@ class Ui:
         """Choose from the menu of the run that is open."""
         from playwright.sync_api import TimeoutError as TooSlow
 
-        item = self.page.get_by_role("menuitem", name=name)
-        for _ in range(_TRIES):  # the last menu of a page half built is another one
-            self.page.locator("button[aria-haspopup=menu]").last.click()
+        for _ in range(_TRIES):  # of a page half built the last menu is another one, or covered
             with suppress(TooSlow):
-                item.click(timeout=3_000)
-                break
-            self.page.keyboard.press("Escape")
+                self.page.locator("button[aria-haspopup=menu]").last.click(timeout=SECONDS / 6)
+                self.page.get_by_role("menuitem", name=name).click(timeout=SECONDS / 6)
+                return
+            self.page.reload()
+            self.page.locator("[data-slot=badge]").first.wait_for()
+        raise AssertionError(f"the run's menu offers no {name}")
 
     def answer(self, dialog: Any, decision: str, reason: str, name: str) -> None:
         """Fill in the form of a question, where nobody is enrolled, and send it."""

@@ -9,9 +9,9 @@ import pytest
 from flows import ingest_documents, orchestrate_task, recovery_drill, restore_backup
 
 BODIES = {
-    "orchestrate_task": (orchestrate_task, 7, "60827db52a8370b0"),
-    "recovery_drill": (recovery_drill, 1, "6703bb34d86d4faf"),
-    "restore_backup": (restore_backup, 2, "3c5b2d9b76baa8ee"),
+    "orchestrate_task": (orchestrate_task, 7, "540aa8cc40b41c83"),
+    "recovery_drill": (recovery_drill, 1, "d492e9704264f4cb"),
+    "restore_backup": (restore_backup, 2, "1ee573a4634acded"),
     "ingest_documents": (ingest_documents, 2, "63711a075dd12d8a"),
 }
 

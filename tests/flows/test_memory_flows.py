@@ -68,8 +68,13 @@ async def test_every_passage_gets_a_vector_of_the_model_in_force(
         installation.__dict__.pop(name, None)
     with_model = installation.settings.model_copy(update={"embedder": "minilm"})
     monkeypatch.setattr(installation, "settings", with_model)
+    assert installation.librarian.embed_pending(ACME, limit=7) == 7
+    found = installation.librarian.search(ACME, "physician", 100)
+    assert len(found) == 20, "by word until the rest has vectors"
     state = await reindex_memory(ReindexForm(), return_state=True)
-    assert state.message == "20 passages have vectors of all-MiniLM-L6-v2"
+    assert state.message == "13 passages have vectors of all-MiniLM-L6-v2"
+    assert state.state_details.flow_run_id is not None
+    assert await shown(state.state_details.flow_run_id) == "[100]"
     assert installation.librarian.count_pending(ACME) == 0
     assert installation.librarian.search(ACME, "doctor")[0].parts["meaning"] > 0
     again = await reindex_memory(ReindexForm(), return_state=True)

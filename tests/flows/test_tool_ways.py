@@ -43,10 +43,11 @@ def server() -> Generator[Server]:
         yield server
 
 
-def register(house: Services, server: Server) -> None:
+def register(house: Services, server: Server, **more: Any) -> None:
     config = {
         "method": "GET", "base": server.url, "path": "/ping", "places": {},
         "private_hosts": [server.url.removeprefix("http://")], "headers": {"X-Key": TOOL_KEY},
+        **more,
     }  # fmt: skip
     spec = ToolSpec("ping", "1", "Ping the server.", "read", kind="http", config=config)
     house.tools.register(ACME, spec)
@@ -167,3 +168,18 @@ def everything(house: Services, tmp_path: Path) -> list[tuple[str, str]]:
         "It was done" in text or "Report" in text for name, text in found if name == "prefect"
     )
     return found
+
+
+async def test_a_run_tells_its_model_what_is_secret_only_where_the_policy_granted_it(
+    planted: Server, house: Services, server: Server
+):
+    """The server of the tool tells a word that stands nowhere else."""
+    register(house, server, path="/swordfish-4711", reads_secrets=True)
+    house.tools.grant(ACME, "analyst", "ping")
+    await carry_out(house, "Compute what is needed.", agent="analyst")
+    assert "does not let secrets go to openai" in str(planted.received[-1].body)
+    assert server.received == []
+    house.policies.set(ACME, {"secret_providers": ["openai"]}, author="test")
+    assert "swordfish" not in str([request.body for request in planted.received])
+    await carry_out(house, "Compute what is needed once more.", agent="analyst")
+    assert "swordfish" in str(planted.received[-1].body)

@@ -11,6 +11,7 @@ from pydantic.config import JsonDict
 from dryad.api.auth import Rememberer
 from dryad.api.shapes import Incoming, JsonObject, Limit, Name, Outgoing, Page, Ref, plain_text
 from dryad.execution.memories import Document, Provenance, SourceType
+from dryad.execution.memory_policy import RESERVED
 from dryad.foundation.errors import InvalidRequest
 
 router = APIRouter(prefix="/memory", tags=["memory"])
@@ -34,7 +35,10 @@ class DocumentIn(Incoming):
 
     title: Text
     text: Text
-    origin: Text = Field(description="Path or address it came from; shown when it is cited")
+    origin: Text = Field(
+        description="Path or address it came from; shown when it is cited. One that DRYAD gives "
+        "itself (`agent:…`, `task:…`, `dialogue:…`) needs the scope admin"
+    )
     category: Name = "general"
     source_type: SourceType = "document"
     provenance: Provenance = Field(
@@ -155,7 +159,7 @@ def list_documents(
 )
 def shelve(body: DocumentIn, access: Rememberer, response: Response) -> ShelvedOut:
     """Keep a document so that the next search finds it; 200 when its text is known already."""
-    if body.provenance == "trusted":
+    if body.provenance == "trusted" or body.origin.startswith(RESERVED):
         access.caller.require("admin")
     shelved = access.edge.services.librarian.shelve(
         access.tenant, _document(body), replace=body.replace

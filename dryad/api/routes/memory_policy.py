@@ -54,8 +54,9 @@ class ErasedOut(Outgoing):
     documents: list[str]
     passages: int
     values: list[str]
-    tasks: int = Field(description="Tasks that name it; they go by their own retention")
-    backups: list[str]
+    tasks: int = Field(description="Tasks whose request, result or questions name it: they stay")
+    mirrors: list[str] = Field(description="Copies that lose it when they can be reached again")
+    backups: list[str] = Field(description="What was made before and holds it, and how long")
     dry: bool
 
 

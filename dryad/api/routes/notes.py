@@ -11,6 +11,7 @@ from dryad.api.routes.memory import Text
 from dryad.api.shapes import Incoming, Line, Name, Outgoing, Page
 from dryad.execution.coordinator import Asker
 from dryad.execution.memories import Provenance, SourceType
+from dryad.execution.memory_policy import RESERVED
 from dryad.execution.scribe import MAX_BATCH, Jot, Noted
 from dryad.memory.dialogues import MOST_TURNS, Turn
 
@@ -97,9 +98,18 @@ class WindowOut(Outgoing):
     document: str
 
 
+class WindowsOut(Page[WindowOut]):
+    """Windows, and how they were looked for."""
+
+    searched_by: str = Field(description="`words`, or the model that found by meaning as well")
+    degraded: str = Field(description="Why a mirror was done without; the ledger answered instead")
+
+
 @router.post("/notes")
 def note(body: NotesIn, access: Rememberer) -> Page[NoteOut]:
     """Note texts: named, summed up, compared with earlier notes, and kept; one answer for each."""
+    if any(one.origin.startswith(RESERVED) for one in body.notes):
+        access.caller.require("admin")
     jots = [
         Jot(one.text, one.source_type, one.origin, one.title, priority=one.priority)
         for one in body.notes
@@ -123,10 +133,15 @@ def search_dialogues(
     access: Rememberer,
     q: Annotated[str, Query(max_length=10_000, description="Any text; it has no syntax")],
     limit: Annotated[int, Query(ge=1, le=100)] = 5,
-) -> Page[WindowOut]:
+) -> WindowsOut:
     """Find what was said, by what stands beside it too; best first."""
-    found = access.edge.services.dialogues.search(access.tenant, q, limit)
-    return Page[WindowOut](items=[WindowOut.model_validate(window) for window in found])
+    services = access.edge.services
+    found = services.dialogues.search(access.tenant, q, limit)
+    return WindowsOut(
+        items=[WindowOut.model_validate(window) for window in found],
+        searched_by=services.librarian.searches_by,
+        degraded=services.librarian.degraded,
+    )
 
 
 def _shown(answer: Noted) -> NoteOut:

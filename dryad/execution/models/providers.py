@@ -1,6 +1,6 @@
 """Which model an agent thinks with: chosen by settings, in an explicit order, never silently."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -90,20 +90,40 @@ class Models:
             InvalidRequest: the agent names a provider there is not.
         """
         own: Mapping[str, str] = agent.model if agent is not None else {}
-        first = own.get("provider") or self._choice.provider
-        named = own.get("model") or (self._choice.model if "provider" not in own else None)
-        order = {first: named} | {
-            provider: None for provider in self._choice.fallbacks if provider != first
-        }
-        allowed = self._allowed(tenant)
-        fit = [name for name in order if allowed is None or name in {"offline", *allowed}]
-        if not fit or ("provider" in own and first not in fit):
+        order, fit = self._order(own), self._fit(tenant, own)
+        if not fit or ("provider" in own and own["provider"] not in fit):
             raise Refused(
-                f"the policy of {tenant} does not let text go to {first}",
+                f"the policy of {tenant} does not let text go to {order[0]}",
                 "`dryad policies set providers=…` names the providers it may go to.",
             )
-        chain = [self._language(provider, order[provider]) for provider in fit]
+        named = own.get("model") or (self._choice.model if "provider" not in own else None)
+        chain = [
+            self._language(provider, named if provider == order[0] else None) for provider in fit
+        ]
         return chain[0] if len(chain) == 1 else self._in_order(chain)
+
+    def listeners(self, tenant: str, agents: Iterable["AgentSpec"]) -> frozenset[str]:
+        """Return the providers that what one of `agents` reads may get to, but the offline one.
+
+        What one agent reads becomes findings for the next, a plan, a note that anybody finds: so
+        those of all agents count, and the installation's own.
+        """
+        owns: list[Mapping[str, str]] = [{}, *(agent.model for agent in agents)]
+        heard = {provider for own in owns for provider in self._fit(tenant, own)}
+        return frozenset(heard - {"offline"})
+
+    def _order(self, own: Mapping[str, str]) -> list[str]:
+        """Return the providers to be asked, one after the other."""
+        return list(
+            dict.fromkeys([own.get("provider") or self._choice.provider, *self._choice.fallbacks])
+        )
+
+    def _fit(self, tenant: str, own: Mapping[str, str]) -> list[str]:
+        """Return those of them that the tenant's policy allows."""
+        allowed = self._allowed(tenant)
+        return [
+            name for name in self._order(own) if allowed is None or name in {"offline", *allowed}
+        ]
 
     def _in_order(self, chain: "Sequence[Language]") -> "Language":
         from pydantic_ai.models.fallback import FallbackModel  # noqa: PLC0415 - a second of CPU

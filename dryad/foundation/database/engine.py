@@ -119,6 +119,7 @@ def _sqlite_engine(path: str, pool_size: int, overflow: int, seconds: float) -> 
             "journal_mode=WAL",
             "synchronous=FULL",  # what was acknowledged survives a power cut
             "foreign_keys=ON",
+            "secure_delete=ON",  # what is deleted is overwritten; not every build does by itself
             f"busy_timeout={int(seconds * 1000)}",
         ):
             connection.execute(f"PRAGMA {pragma}")

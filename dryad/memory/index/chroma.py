@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from zlib import crc32
 
+import numpy as np
+
 from dryad.foundation.errors import Unavailable
 from dryad.foundation.ids import TenantId
 from dryad.memory.index.port import MOST_ROWS, Vector
@@ -141,6 +143,27 @@ class ChromaIndex:
                     found[int(cast("int", data["number"]))] = str(data["document"])
                 if len(page["ids"]) < MOST_ROWS:
                     return found
+
+    def rows(self, generation: int, tenant: TenantId, numbers: Collection[int]) -> list[Vector]:
+        """See `VectorIndex.rows`."""
+        with self._answered():
+            found = self._group(generation, tenant).get(
+                ids=[_id(tenant, number) for number in sorted(numbers)],
+                include=["metadatas", "embeddings"],
+            )
+        labels, directions = found["metadatas"], found["embeddings"]
+        assert labels is not None
+        assert directions is not None
+        return [
+            Vector(
+                _number(identity),
+                document=str(label.get("document")),
+                category=str(label.get("category")),
+                agent=str(label.get("agent")),
+                direction=np.asarray(direction, np.float32),
+            )
+            for identity, label, direction in zip(found["ids"], labels, directions, strict=True)
+        ]
 
     def discard(self, generation: int, tenant: TenantId, numbers: Collection[int]) -> None:
         """See `VectorIndex.discard`."""

@@ -91,6 +91,14 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def rows(self, generation: int, tenant: TenantId, numbers: Collection[int]) -> list[Vector]:
+        """Return, of at most 5,000 passages of a tenant, those that are there, as they are there.
+
+        Raises:
+            Unavailable: it does not answer, or there is no such copy.
+        """
+        ...
+
     def discard(self, generation: int, tenant: TenantId, numbers: Collection[int]) -> None:
         """Take away passages by number.
 

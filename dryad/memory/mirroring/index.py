@@ -9,9 +9,10 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
+from typing import cast
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from dryad.foundation import logs
@@ -20,7 +21,7 @@ from dryad.foundation.database import Database
 from dryad.foundation.database.models import DocumentRow, PassageRow, ShelfRow
 from dryad.foundation.errors import Unavailable
 from dryad.foundation.ids import TenantId
-from dryad.memory.among import Among
+from dryad.memory.among import Among, Numbers
 from dryad.memory.index.port import Vector, VectorIndex
 from dryad.memory.mirroring.states import Differences, State, States
 from dryad.memory.shelf import Shelf
@@ -32,6 +33,16 @@ MOST_YOUNG = 2_000
 
 CANDIDATES = 200
 """Passages looked at for their meaning, and as many for their words; at least the limit."""
+
+_SAME = 0.9999
+"""Cosine from which on two directions are the same: numbers travel as decimals."""
+
+_PASSAGES = cast("Table", PassageRow.__table__).c
+_VECTORS = select(_PASSAGES.number, _PASSAGES.vector).where(
+    _PASSAGES.tenant == bindparam("tenant"),
+    _PASSAGES.number.in_(bindparam("numbers", expanding=True)),
+    _PASSAGES.embedder == bindparam("embedder"),
+)
 
 log = logs.get_logger("librarian")
 
@@ -69,6 +80,7 @@ class IndexCopy:
         self._pause = pause.total_seconds()
         self._late = late
         self._paused_until = 0.0
+        self._lost = False
 
     # -- readers
 
@@ -104,6 +116,34 @@ class IndexCopy:
         wanted = {*alike, *young.tolist(), *(number for number in near if number in living)}
         return _cosines(session, tenant, wanted, direction, model=self._embedder)
 
+    def finds(self, tenant: TenantId, passage: PassageRow) -> bool:
+        """Tell whether the copy, asked for a passage's own vector, names it, or one as near.
+
+        True for a passage without a vector of the copy's model: it has no business there.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        if passage.embedder != self._embedder.name:
+            return True
+        direction = unpacked([passage.vector], self._embedder.dimensions)[0]
+        near = self._index.nearest(self.states.read().generation, tenant, direction, limit=10)
+        with self._database.reading() as session:
+            cosines = _cosines(session, tenant, near, direction, model=self._embedder)
+        return passage.number in near or max(cosines.values(), default=0.0) >= _SAME
+
+    def told(
+        self,
+        session: Session,
+        tenant: TenantId,
+        shelf: Shelf,
+        numbers: Numbers,
+        direction: Floats,
+    ) -> Mapping[int, float]:
+        """Return how like the query those passages are that the ledger alone can name."""
+        wanted = np.intersect1d(shelf.numbers, numbers).tolist()
+        return _cosines(session, tenant, wanted, direction, model=self._embedder)
+
     # -- writers
 
     def follow(self, tenant: TenantId) -> None:
@@ -136,8 +176,20 @@ class IndexCopy:
         """Bring everything to the copy that it has yet to see; make one where there is none.
 
         Raises:
-            Unavailable: the server does not answer.
+            Unavailable: the server does not answer; that is told once, until it answers again.
         """
+        try:
+            self._kept()
+        except Unavailable as reason:
+            if not self._lost:
+                log.error("mirror_lost", mirror="index", reason=reason.message)  # noqa: TRY400 - structured
+            self._lost = True
+            raise
+        if self._lost:
+            log.info("mirror_found", mirror="index")
+        self._lost = False
+
+    def _kept(self) -> None:
         state = self.states.read()
         there = self._index.generations()
         if state.trusted != self._embedder.name or state.generation not in there:
@@ -183,19 +235,42 @@ class IndexCopy:
         return total
 
     def _compare(self, state: State, tenant: TenantId) -> Differences:
-        held = self._index.held(state.generation, tenant)
+        """Compare passage by passage, labels and directions included, and mend what differs."""
         with self._database.reading() as session:
             mirrored = session.scalar(select(ShelfRow.mirrored).where(ShelfRow.tenant == tenant))
-            rows = self._rows(session, tenant, after=0, upto=mirrored or 0)
-        wanted = {row.number: row for row in rows}
-        stale = [n for n, row in wanted.items() if n in held and held[n] != row.document]
-        missing = [number for number in wanted if number not in held]
-        extra = [number for number in held if number not in wanted and number <= (mirrored or 0)]
+        checked = missing = stale = after = 0
+        while batch := self._batch(tenant, after=after, upto=mirrored or 0, limit=BATCH):
+            after = batch[-1].number
+            there = self._index.rows(state.generation, tenant, [row.number for row in batch])
+            held = {row.number: row for row in there}
+            absent = [row for row in batch if row.number not in held]
+            wrong = [row for row in batch if row.number in held and _differ(row, held[row.number])]
+            if absent or wrong:
+                self._index.upsert(state.generation, tenant, [*absent, *wrong])
+            checked += len(batch)
+            missing += len(absent)
+            stale += len(wrong)
+        extra = self._extra(self._index.held(state.generation, tenant), tenant)
         self._index.discard(state.generation, tenant, extra)
-        mending = iter([wanted[number] for number in (*missing, *stale)])
-        while batch := [*islice(mending, BATCH)]:
-            self._index.upsert(state.generation, tenant, batch)
-        return Differences(len(wanted), len(missing), len(extra), len(stale))
+        return Differences(checked, missing, len(extra), stale)
+
+    def _extra(self, held: Collection[int], tenant: TenantId) -> list[int]:
+        """Return what the ledger does not have, or has no more, or not of this model."""
+        with self._database.reading() as session:
+            living = session.scalars(
+                select(PassageRow.number)
+                .join(DocumentRow, DocumentRow.id == PassageRow.document)
+                .where(
+                    PassageRow.tenant == tenant,
+                    PassageRow.embedder == self._embedder.name,
+                    DocumentRow.deleted.is_(None),
+                )
+            )
+            return sorted({*held} - {*living})
+
+    def _batch(self, tenant: TenantId, *, after: int, upto: int, limit: int) -> list[Vector]:
+        with self._database.reading() as session:
+            return self._rows(session, tenant, after=after, upto=upto, limit=limit)
 
     def _renew(self, before: State) -> State:
         generation = before.generation + 1
@@ -236,7 +311,7 @@ class IndexCopy:
         return upto < written
 
     def _rows(
-        self, session: Session, tenant: TenantId, *, after: int, upto: int, limit: int | None = None
+        self, session: Session, tenant: TenantId, *, after: int, upto: int, limit: int
     ) -> list[Vector]:
         found = session.execute(
             select(
@@ -282,6 +357,13 @@ class IndexCopy:
         log.warning("mirror_not_reached", mirror="index", reason=reason.message)
 
 
+def _differ(wanted: Vector, held: Vector) -> bool:
+    """Tell whether a row is labelled otherwise, or points elsewhere: another model's would."""
+    if wanted[:-1] != held[:-1] or wanted.direction.shape != held.direction.shape:
+        return True
+    return float(wanted.direction @ held.direction) < _SAME * float(np.linalg.norm(held.direction))
+
+
 def _cosines(
     session: Session,
     tenant: TenantId,
@@ -290,12 +372,11 @@ def _cosines(
     *,
     model: Embedder,
 ) -> dict[int, float]:
-    rows = session.execute(
-        select(PassageRow.number, PassageRow.vector).where(
-            PassageRow.tenant == tenant,
-            PassageRow.number.in_(numbers),
-            PassageRow.embedder == model.name,
-        )
-    ).all()
-    cosines = unpacked([vector for _, vector in rows], model.dimensions) @ direction
-    return {number: float(cosine) for (number, _), cosine in zip(rows, cosines, strict=True)}
+    asked, found = iter(numbers), dict[int, float]()
+    while some := [*islice(asked, BATCH)]:  # nothing stays in memory, however many there are
+        rows = session.execute(
+            _VECTORS, {"tenant": tenant, "numbers": some, "embedder": model.name}
+        ).all()
+        cosines = unpacked([vector for _, vector in rows], model.dimensions) @ direction
+        found.update(zip((number for number, _ in rows), cosines.tolist(), strict=True))
+    return found

@@ -25,7 +25,7 @@ from dryad.foundation.database.models import OutboxRow, RecentRow
 from dryad.foundation.errors import Unavailable
 from dryad.foundation.ids import TenantId
 from dryad.memory.mirroring.states import Differences, State, States, doubting
-from dryad.memory.recent.port import Change, Copy, Entry, RecentMirror, Slot
+from dryad.memory.recent.port import Change, Copy, Entry, RecentMirror, Slot, Trace
 
 T = TypeVar("T")
 
@@ -55,6 +55,8 @@ class RecentCopy:
                 loses the server waits so long, once.
         """
         self.states = States(database, "recent", clock=clock)
+        self.missing = ""
+        """Why the newest read went without it; '' when it did not."""
         self._database = database
         self._mirror = mirror
         self._belief = belief.total_seconds()
@@ -69,10 +71,14 @@ class RecentCopy:
             return None
         state = self._state()
         if not state.trusted:
+            self.missing = state.reason or "the copy in Redis is being made"
             return None
         try:
-            return self._mirror.read(_copy(state), slot)
+            found = self._mirror.read(_copy(state), slot)
+            self.missing = ""
+            return found
         except Unavailable as reason:
+            self.missing = reason.message
             self._paused_until = time.monotonic() + self._belief
             log.warning("mirror_not_read", mirror="recent", reason=reason.message)
             return None
@@ -199,10 +205,11 @@ class RecentCopy:
         compared = 0
         for change in self._ledger():
             compared += 1
-            sequence = held.pop(change.slot, None)
-            if sequence is None:
+            assert change.entry is not None
+            trace = held.pop(change.slot, None)
+            if trace is None:
                 differing[change.slot] = "missing"
-            elif sequence != change.sequence:
+            elif trace != Trace.of(change.entry):
                 differing[change.slot] = "stale"
         return compared, differing | dict.fromkeys(held, "extra")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from hashlib import sha1
 from typing import NamedTuple, Protocol
 
 from dryad.foundation.ids import TenantId
@@ -23,6 +24,22 @@ class Entry(NamedTuple):
     body: bytes
     """`{value, provenance}` as JSON."""
     expires: datetime
+
+
+class Trace(NamedTuple):
+    """What tells one entry from another without its body."""
+
+    sequence: int
+    digest: str
+    """SHA-1 of the body, in hex."""
+    expires_ms: int
+    """Since 1970."""
+
+    @staticmethod
+    def of(entry: Entry) -> "Trace":
+        """Return the trace of an entry."""
+        told = sha1(entry.body, usedforsecurity=False).hexdigest()
+        return Trace(entry.sequence, told, milliseconds(entry.expires))
 
 
 class Change(NamedTuple):
@@ -85,8 +102,8 @@ class RecentMirror(Protocol):
         """
         ...
 
-    def held(self, copy: Copy) -> Iterator[tuple[Slot, int]]:
-        """Yield every slot with a living entry, and the entry's sequence.
+    def held(self, copy: Copy) -> Iterator[tuple[Slot, Trace]]:
+        """Yield every slot with a living entry, and the trace of the entry.
 
         Raises:
             Unavailable: it does not answer.
@@ -100,3 +117,8 @@ class RecentMirror(Protocol):
             Unavailable: it does not answer.
         """
         ...
+
+
+def milliseconds(time: datetime) -> int:
+    """Return a time as mirrors keep it: milliseconds since 1970."""
+    return int(time.timestamp() * 1000)

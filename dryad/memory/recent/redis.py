@@ -12,7 +12,7 @@ from redis.retry import Retry
 
 from dryad.foundation.errors import Unavailable
 from dryad.foundation.ids import TenantId
-from dryad.memory.recent.port import Change, Copy, Entry, Slot
+from dryad.memory.recent.port import Change, Copy, Entry, Slot, Trace, milliseconds
 
 FENCED_MS = 60_000
 """A fence falls after this; a publication that comes later than its fence is refused."""
@@ -31,6 +31,11 @@ end
 _READ = f"""{_SAME_SERVER}
 if redis.call('EXISTS', KEYS[2]) == 1 then return false end
 return redis.call('HMGET', KEYS[1], 'sequence', 'body', 'expires')
+"""
+_TRACE = """
+local found = redis.call('HMGET', KEYS[1], 'sequence', 'expires', 'body')
+if not found[2] then return false end
+return {found[1], redis.sha1hex(found[3] or ''), found[2]}
 """
 _FENCE = f"""{_SAME_SERVER}
 redis.call('SADD', KEYS[1], ARGV[2])
@@ -78,8 +83,8 @@ class RedisMirror:
             retry=Retry(NoBackoff(), 1),  # an idle connection that was closed meanwhile
         )
         self._prefix = f"dryad:{installation}:"
-        self._read, self._fence, self._publish = (
-            self._redis.register_script(script) for script in (_READ, _FENCE, _PUBLISH)
+        self._read, self._fence, self._publish, self._trace = (
+            self._redis.register_script(script) for script in (_READ, _FENCE, _PUBLISH, _TRACE)
         )
 
     def close(self) -> None:
@@ -116,7 +121,7 @@ class RedisMirror:
                     self._publish(**self._arguments(copy, change, token), client=pipe)
                 pipe.execute()
 
-    def held(self, copy: Copy) -> Iterator[tuple[Slot, int]]:
+    def held(self, copy: Copy) -> Iterator[tuple[Slot, Trace]]:
         """See `RecentMirror.held`."""
         prefix = f"{self._prefix}{copy.generation}:value:"
         names: list[bytes] = []
@@ -124,9 +129,9 @@ class RedisMirror:
             for name in self._redis.scan_iter(match=f"{prefix}*", count=_SCANNED):
                 names.append(name)
                 if len(names) == _SCANNED:
-                    yield from self._sequences(names, prefix)
+                    yield from self._traces(names, prefix)
                     names = []
-            yield from self._sequences(names, prefix)
+            yield from self._traces(names, prefix)
 
     def drop_others(self, copy: Copy) -> None:
         """See `RecentMirror.drop_others`."""
@@ -142,15 +147,17 @@ class RedisMirror:
             if others:
                 self._redis.unlink(*others)
 
-    def _sequences(self, names: Sequence[bytes], prefix: str) -> Iterator[tuple[Slot, int]]:
+    def _traces(self, names: Sequence[bytes], prefix: str) -> Iterator[tuple[Slot, Trace]]:
         with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.hmget(name, ["sequence", "expires"])
-            found = cast("list[list[bytes | None]]", pipe.execute() if names else [])
-        for name, (sequence, expires) in zip(names, found, strict=True):
-            if sequence is not None and expires is not None:
+                self._trace(keys=[name], client=pipe)
+            found = cast("list[list[bytes] | None]", pipe.execute() if names else [])
+        for name, trace in zip(names, found, strict=True):
+            if trace is not None:
                 tenant, agent, key = name.decode().removeprefix(prefix).split(":", 2)
-                yield Slot(TenantId(tenant), agent, key), int(sequence)
+                sequence, digest, expires = trace
+                told = Trace(int(sequence), digest.decode(), int(expires))
+                yield Slot(TenantId(tenant), agent, key), told
 
     def _keys(self, copy: Copy, slot: Slot) -> list[str]:
         """Return the names of a value and of its fences; tenant and agent hold no colon."""
@@ -160,7 +167,7 @@ class RedisMirror:
     def _arguments(self, copy: Copy, change: Change, token: str | None) -> dict[str, Any]:
         expires, body = "", b""
         if change.entry is not None:
-            expires = str(_milliseconds(change.entry.expires))
+            expires = str(milliseconds(change.entry.expires))
             body = change.entry.body
         return {
             "keys": self._keys(copy, change.slot),
@@ -176,10 +183,6 @@ def _answered() -> Generator[None]:
         raise Unavailable("Redis was started anew") from error
     except RedisError as error:
         raise Unavailable(f"Redis did not answer: {str(error)[:200]}") from error
-
-
-def _milliseconds(time: datetime) -> int:
-    return int(time.timestamp() * 1000)
 
 
 def _instant(milliseconds: int) -> datetime:

@@ -39,7 +39,10 @@ class Purpose:
 
     def __post_init__(self) -> None:
         if self.critical and not self.reason.strip():
-            raise InvalidRequest("a critical set is kept for ever and needs a reason", "Say why.")
+            raise InvalidRequest(
+                "a critical set is kept for ever and needs a reason",
+                "Say why, as in --reason 'before the upgrade to 2.0'.",
+            )
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,18 @@ def set_id(started: datetime, random: str) -> SetId:
     return f"{started:%Y%m%d-%H%M%S}-{random}"
 
 
+def moment_of(set_id: SetId) -> str:
+    """Return when a set was begun, by its name, to the second: `2025-10-13 02:00:00 UTC`."""
+    begun = datetime.strptime(f"{set_id[:15]} +0000", "%Y%m%d-%H%M%S %z")
+    return f"{begun:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def hours_of(period: timedelta) -> str:
+    """Return a period as hours, minutes and seconds: `25:00:07`."""
+    minutes, seconds = divmod(round(period.total_seconds()), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
 def age_in_words(age: timedelta) -> str:
     """Return how long ago, to the unit that matters: `3 d`, `5 h`, `12 min`."""
     seconds = max(0, int(age.total_seconds()))

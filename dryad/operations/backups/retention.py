@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from dryad.operations.backups.manifest import SetId
@@ -48,6 +48,20 @@ def removable(sets: Iterable[Standing], keep: Keep) -> set[SetId]:
         if one.state == "bad" and not (verified and verified[0].started > one.started):
             staying.add(one.id)
     return {one.id for one in everything} - staying
+
+
+def latest_day(started: datetime, keep: Keep) -> date:
+    """Return the day from which on nothing keeps a set of that moment, while newer ones are made.
+
+    Until then it may be the one that stands for its day, its week or its month.
+    """
+    day = started.astimezone(UTC).date()
+    months = day.year * 12 + day.month - 1 + keep.months
+    return max(
+        day + timedelta(days=keep.days),
+        day - timedelta(days=day.weekday()) + timedelta(weeks=keep.weeks),
+        date(months // 12, months % 12 + 1, 1),
+    )
 
 
 def _kept(good: Sequence[Standing], period: Callable[[datetime], object], count: int) -> set[SetId]:

@@ -24,7 +24,7 @@ from dryad.operations.backups.manifest import (
     read_manifest,
     read_verification,
 )
-from dryad.operations.backups.retention import Keep, Standing, removable
+from dryad.operations.backups.retention import Keep, Standing, latest_day, removable
 from dryad.operations.backups.sources import Stores
 from dryad.operations.backups.targets import Target
 from dryad.operations.backups.verification import Proof, Verifier
@@ -48,15 +48,15 @@ class Listed:
     verified: datetime | None = None
     targets: tuple[Target, ...]
 
-    @property
-    def told(self) -> str:
-        """Which set this is, and how long it stays, in words."""
+    def told(self, keep: Keep) -> str:
+        """Which set this is, and how long it stays at most, in words."""
         if self.manifest is None:
             return f"{self.id}: cannot be read; it stays until it is removed"
         stays = (
             "until a person removes it"
             if self.manifest.critical
-            else "until `dryad backup prune` finds newer ones for its day, week and month"
+            else f"until {latest_day(self.manifest.started, keep)} at the latest, while newer ones "
+            "are made and old ones pruned"
         )
         return f"{self.id} of {self.manifest.started:%Y-%m-%d %H:%M} UTC: stays {stays}"
 

@@ -3,6 +3,8 @@
 import os
 import re
 import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +13,8 @@ from dryad.foundation.errors import Refused, Unavailable
 from dryad.operations.backups.postgres import tool
 
 _NAME = re.compile(r"[0-9A-F]{24}")
+_OLD = re.compile(r"[0-9A-F]{24}(\.[0-9A-F]{8}\.backup|\.partial|\.new)?")
+"""Segments and what lies beside them; never a timeline's history, which is small and for ever."""
 _COMMIT = re.compile(r"desc: (?:COMMIT|ABORT)\S* (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) UTC")
 _SHOWN = 5
 _LOGICAL_FILE = 1 << 32
@@ -40,6 +44,15 @@ class Reach:
 
 
 @dataclass(frozen=True)
+class Segments:
+    """Files of the archive."""
+
+    names: tuple[str, ...] = ()
+    """Oldest first."""
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
 class WalArchive:
     """A directory into which the cluster's `archive_command` copies each finished segment."""
 
@@ -65,16 +78,12 @@ class WalArchive:
         Raises:
             Unavailable: the archive cannot be read.
         """
-        try:
+        with self._told("read"):
             sizes = {
                 path.name: path.stat().st_size
                 for path in self.directory.iterdir()
                 if _NAME.fullmatch(path.name) and path.name[8:] >= first[8:]
             }
-        except OSError as error:
-            raise Unavailable(
-                f"the WAL archive cannot be read: {error}", "See that DRYAD_WAL_ARCHIVE is mounted."
-            ) from error
         whole = max(sizes.values(), default=0)
         there = {_number(name, whole): name for name, size in sizes.items() if size == whole > 0}
         if not there:
@@ -105,6 +114,40 @@ class WalArchive:
                 f"the WAL archive does not lead to {moment:%Y-%m-%d %H:%M:%S.%f} UTC: {reach.told}",
                 "Nothing was changed. Put the missing segments back, or name an earlier moment.",
             )
+
+    def before(self, first: str) -> Segments:
+        """Return what is older than a segment, whatever its timeline.
+
+        Raises:
+            Unavailable: the archive cannot be read.
+        """
+        with self._told("read"):
+            sizes = {
+                path.name: path.stat().st_size
+                for path in self.directory.iterdir()
+                if _OLD.fullmatch(path.name) and path.name[8:24] < first[8:]
+            }
+        return Segments(tuple(sorted(sizes, key=lambda name: name[8:])), sum(sizes.values()))
+
+    def remove(self, segments: Segments) -> None:
+        """Remove files, oldest first, so that what is left has no gap; one that is gone is as good.
+
+        Raises:
+            Unavailable: one cannot be removed.
+        """
+        with self._told("pruned"):
+            for name in segments.names:
+                (self.directory / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _told(self, done: str) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Unavailable(
+                f"the WAL archive cannot be {done}: {error}",
+                "See that DRYAD_WAL_ARCHIVE is mounted, and that we may read and write there.",
+            ) from error
 
     def _newest(self, segment: str) -> datetime | None:
         """Return the newest commit of one segment; its end may be cut in the middle of a record."""

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dryad.foundation import logs
 from dryad.foundation.errors import Corrupt, NotFound, Refused
@@ -14,6 +14,7 @@ from dryad.operations.backups.manifest import (
     MANIFEST,
     Manifest,
     Part,
+    age_in_words,
     read_manifest,
     set_id,
 )
@@ -39,6 +40,14 @@ class Base:
     def part(self) -> Part:
         """The one part it has."""
         return self.manifest.parts[0]
+
+    def told(self, window: timedelta) -> str:
+        """Which one this is, and how long it stays, in words."""
+        made = f"{self.manifest.finished:%Y-%m-%d %H:%M} UTC"
+        return (
+            f"base backup {self.manifest.id} of {made}, with the WAL archive since: stays until "
+            f"a newer base is {age_in_words(window)} old"
+        )
 
     @property
     def first(self) -> str:
@@ -114,6 +123,12 @@ class Bases:
                 "Nothing was changed. Name a later moment; `dryad backup base` makes another.",
             )
         return fitting[0]
+
+    def remove(self, base: Base) -> None:
+        """Remove one from every target that holds it; raises `Unavailable`."""
+        for target in self.targets:
+            if base.manifest.id in target.sets():
+                target.remove(base.manifest.id)
 
     def _written(self, server: Server, spread: Spread, began: datetime, first: str) -> Manifest:
         with server.base_backup() as stream, spread.writing(_FILE) as out:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dryad.foundation.errors import DryadError, Refused, Unavailable
+from dryad.operations.backups.manifest import age_in_words
 from dryad.operations.backups.postgres import tool
 from dryad.operations.backups.sources import Stores, is_sqlite
 from dryad.operations.moments.archive import WalArchive
 from dryad.operations.moments.base import Bases
+from dryad.operations.moments.pruning import Moments
 from dryad.operations.moments.server import Server
 
 _ARRIVES_SECONDS = 60
@@ -26,21 +28,26 @@ class Line:
     """What to do about it; '': it holds."""
 
 
-def check(stores: Stores, bases: Bases, archive: WalArchive | None) -> list[Line]:
+def check(moments: Moments) -> list[Line]:
     """Look at everything that going back to a moment needs.
 
     Raises:
         Refused: the ledger is not in PostgreSQL.
         Unavailable: the server does not answer.
     """
+    bases, archive = moments.bases, moments.archive
+    stores, server = bases.stores, bases.server
     require_postgres(stores)
-    server = bases.server
     lines = [_one_cluster(stores, server), *_configured(server), _tools(stores.postgres_tools)]
     if archive is None:
         return [*lines, Line("archive", "not set", "set DRYAD_WAL_ARCHIVE to its directory")]
     if all(not line.wanted for line in lines):
         lines.append(_guarded("archive", lambda: _arrives(server, archive)))
-    return [*lines, _guarded("continuity", lambda: _continuous(bases, archive))]
+    return [
+        *lines,
+        _guarded("continuity", lambda: _continuous(bases, archive)),
+        _guarded("window", lambda: _window(moments)),
+    ]
 
 
 def require_postgres(stores: Stores) -> None:
@@ -121,6 +128,22 @@ def _continuous(bases: Bases, archive: WalArchive) -> Line:
     found = f"since {listed[-1].manifest.finished:%Y-%m-%d %H:%M:%S} UTC: {reach.told}"
     wanted = "put them back, or make a new base: dryad backup base" if reach.missing else ""
     return Line("continuity", found, wanted)
+
+
+def _window(moments: Moments) -> Line:
+    """Say how far back there is a way, and what the retention lets go."""
+    outdated, wanted = moments.outdated(), age_in_words(moments.window)
+    found = f"every moment of {wanted} is wanted"
+    if outdated.staying:
+        newest, oldest = (outdated.staying[at].manifest.finished for at in (0, -1))
+        found += f"; bases reach from {oldest:%Y-%m-%d %H:%M} to {newest:%Y-%m-%d %H:%M} UTC"
+    if outdated.anything:
+        count, size = len(outdated.segments.names), outdated.segments.bytes / 1e6
+        found += (
+            f"; {len(outdated.bases)} bases and {count} WAL files ({size:,.0f} MB) may go: "
+            "dryad backup prune"
+        )
+    return Line("window", found)
 
 
 def _guarded(what: str, look: Callable[[], Line]) -> Line:

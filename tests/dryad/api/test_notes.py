@@ -2,6 +2,8 @@
 
 import httpx
 
+from tests.dryad.api.conftest import House
+
 REPORT = "The turbine shows cracks in two of its blades, which grow under load every single day."
 
 
@@ -36,3 +38,22 @@ def test_a_dialogue_is_kept_and_found(acme: httpx.Client, globex: httpx.Client):
     assert globex.get(path, params={"q": "cracks"}).json()["items"] == []
     naive = [turns[0] | {"at": "2026-05-04T12:00:00"}]
     assert acme.put(f"{path}/turbine", json={"turns": naive}).status_code == 400
+
+
+def test_a_document_that_is_called_a_dialogue_is_none(acme: httpx.Client):
+    for origin in ("log/x", "log", "dialogue:"):
+        document = {"title": "T", "text": f"Soup of {origin}.", "origin": origin}
+        shelved = acme.post("/api/v1/memory/documents", json=document | {"category": "dialogue"})
+        shelved.raise_for_status()
+    found = acme.get("/api/v1/memory/dialogues", params={"q": "soup"})
+    assert found.raise_for_status().json()["items"] == []
+
+
+def test_nobody_passes_for_dryad_itself(house: House):
+    with house.client(house.key("acme", "memory")) as caller:
+        for origin in ("agent:scout", "task:t1", "dialogue:d/0"):
+            document = {"title": "T", "text": origin, "origin": origin}
+            assert caller.post("/api/v1/memory/documents", json=document).status_code == 403
+            noted = {"agent": "scout", "notes": [{"text": origin, "origin": origin}]}
+            assert caller.post("/api/v1/memory/notes", json=noted).status_code == 403
+        assert caller.get("/api/v1/memory/documents").json()["items"] == []

@@ -180,7 +180,27 @@ def test_files_are_read_into_memory_and_found_again(dryad: Dryad, tmp_path: Path
     found = dryad("memory", "search", "how long are invoices kept")
     assert "eleven years" in found.stdout
     assert "handbook/retention.md" in found.stdout
+    assert "untrusted · bm25" in found.stdout
+    assert found.stderr == "found by words\n"
     fails(dryad("memory", "ingest", str(tmp_path / "nowhere")), 1, "nowhere")
+    fails(dryad("memory", "ingest", "https://docs.test/a"), 2, "DRYAD_INGEST_HOSTS")
+
+
+def test_short_term_memory_is_shown_and_forgotten(dryad: Dryad, installation: House):
+    archivist = installation.services.archivist
+    archivist.remember(TenantId("default"), "scout", "door/2", "The door is shut.")
+    archivist.remember(TenantId("default"), "other", "lamp", {"on": True})
+    shown = dryad("memory", "values").stdout
+    assert [line.split()[:2] for line in shown.splitlines()[1:]] == [
+        ["other", "lamp"],
+        ["scout", "door/2"],
+    ]
+    (value,) = data(dryad("memory", "values", "scout", "--pattern", "d*", "--json"))
+    assert (value["value"], value["provenance"]) == ("The door is shut.", "untrusted")
+    assert dryad("memory", "forget", "--value", "scout/door/2").returncode == 0
+    fails(dryad("memory", "forget", "--value", "scout/door/2"), 1, "nothing under")
+    fails(dryad("memory", "forget", "--value", "lamp"), 2, "AGENT/KEY")
+    assert [one["key"] for one in data(dryad("memory", "values", "--json"))] == ["lamp"]
 
 
 def test_audit_and_database_and_config_work_without_the_api(

@@ -47,7 +47,7 @@ def carry(place: Place, episode: Mapping[str, Any], dies_at: int) -> None:
     what = episode_from_json(episode)
     tools, shelf, workspaces = Tools(database), Shelf(), Path(place.workspaces)
     toolbox = Toolbox(
-        search=shelf,
+        find=shelf.find,
         shelve=shelf.shelve,
         run_code=run_here,
         workspaces=workspaces,
@@ -59,6 +59,7 @@ def carry(place: Place, episode: Mapping[str, Any], dies_at: int) -> None:
         toolbox,
         errand,
         policy=lambda: Policy("authority"),
+        heard_by=frozenset,
         role=Agents(database).get(ACME, "messenger").role,
     )
     journal = Journal(database)

@@ -65,10 +65,10 @@ class Shelf:
 
     hits: list[Hit] = field(default_factory=list)
 
-    def search(
-        self, tenant: TenantId, query: str, limit: int, *, category: str | None = None
+    def find(
+        self, tenant: TenantId, agent: str, query: str, limit: int, *, category: str | None = None
     ) -> Sequence[Hit]:
-        assert tenant == ACME
+        assert (tenant, bool(agent)) == (ACME, True)
         words = set(query.lower().split())
         return [hit for hit in self.hits if words & set(hit.text.lower().split())][:limit]
 
@@ -121,6 +121,7 @@ class Policy:
     approval_tier: Tier = "external"
     version: int = 0
     untrusted_needs: str = "approval"
+    secret_providers: tuple[str, ...] = ()
 
     def judge(self, act: Act) -> Requirement:
         return PolicyDocument(approval_tier=self.approval_tier).judge(act)
@@ -153,13 +154,22 @@ class Desk:
     workspaces: Path
     policy: Policy = field(default_factory=Policy)
     spent: Spent = field(default_factory=Spent)
+    heard_by: frozenset[str] = frozenset()
+    """The model providers that what is read gets to."""
     moments: int = 0
     """Commits of the last attempt, counted before and after."""
 
     def caller(self, agent: str) -> GrantedTools:
         errand = Errand(ACME, TaskId("task-1"), agent)
         role = self.agents.get(ACME, agent).role
-        return GrantedTools(self.tools, self.toolbox, errand, policy=lambda: self.policy, role=role)
+        return GrantedTools(
+            self.tools,
+            self.toolbox,
+            errand,
+            policy=lambda: self.policy,
+            heard_by=lambda: self.heard_by,
+            role=role,
+        )
 
     def steps(self, run: RunId = RUN) -> RunSteps:
         """Take the run over, as a new process would."""
@@ -185,7 +195,7 @@ def desk(database: Database, tmp_path: Path) -> Desk:
     provision_catalogue(ACME, tools=tools, agents=agents)
     workspaces = tmp_path / "workspaces"
     toolbox = Toolbox(
-        search=shelf,
+        find=shelf.find,
         shelve=shelf.shelve,
         run_code=run_here,
         workspaces=workspaces,

@@ -205,3 +205,33 @@ def test_a_rule_lets_exactly_those_do_exactly_that(archivist: Archivist, librari
     coordinator.delete(SCOUT, "long_term", shared.id)
     with pytest.raises(Refused):
         coordinator.store(Asker(GLOBEX, "scout", owner=""), "long_term", "Not here.")
+
+
+def test_an_agent_finds_only_what_it_may_read(archivist: Archivist, librarian: Librarian):
+    rules = (Rule(agents=("curator",), owners=("*",), rights=("read",)),)
+    some = Rule(agents=("reader",), owners=("scout", "self"), rights=("read",))
+    policies = {ACME: MemoryPolicy(rules=(*rules, some))}
+    for policy, other, reader, curator in (
+        (MemoryPolicy(), {"other", ""}, {""}, {""}),
+        (policies[ACME], {"other", ""}, {"scout", ""}, {"scout", "other", ""}),
+    ):
+        coordinator = Coordinator(archivist, librarian, policy=lambda _tenant, now=policy: now)
+        for owner in ("scout", "other", ""):
+            librarian.shelve(ACME, Document("T", f"The lamp of {owner}.", owner, agent=owner))
+        for agent, owners in (("other", other), ("reader", reader), ("curator", curator)):
+            assert {hit.agent for hit in coordinator.find(ACME, agent, "lamp", 50)} == owners
+        assert coordinator.find(GLOBEX, "scout", "lamp") == []
+
+
+def test_what_is_said_for_good_outlives_the_key_it_was_said_under(coordinator: Coordinator):
+    coordinator.store(SCOUT, "working", "The lamp is green.", key="lamp")
+    stored = coordinator.store(SCOUT, "long_term", "The lamp is green.")
+    assert stored.duplicate_of == stored.id
+    coordinator.store(SCOUT, "working", "The lamp is blue.", key="lamp")
+    found = coordinator.search(SCOUT, "long_term", "lamp", limit=9)
+    assert {hit.value for hit in found} == {"The lamp is green.", "The lamp is blue."}
+    coordinator.delete(SCOUT, "working", "lamp")
+    found = coordinator.search(SCOUT, "working", "lamp", limit=9)
+    assert [(hit.value, hit.reference) for hit in found] == [("The lamp is green.", stored.id)]
+    with pytest.raises(NotFound):
+        coordinator.delete(SCOUT, "working", "lamp")

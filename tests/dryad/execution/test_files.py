@@ -32,7 +32,7 @@ def shelf() -> Shelf:
 @pytest.fixture
 def toolbox(tmp_path: Path, shelf: Shelf) -> Toolbox:
     return Toolbox(
-        search=shelf,
+        find=shelf.find,
         shelve=shelf.shelve,
         run_code=run_here,
         workspaces=tmp_path,

@@ -210,7 +210,7 @@ def test_a_discovered_tool_is_denied_until_a_person_gives_it_a_tier(desk: Desk):
 async def test_an_agent_uses_a_tool_of_a_server(desk: Desk, tmp_path: Path):
     found = McpServers({"shop": on_stdio(tmp_path / "notes")})
     desk.toolbox = Toolbox(
-        search=desk.shelf, shelve=desk.shelf.shelve, run_code=run_here,
+        find=desk.shelf.find, shelve=desk.shelf.shelve, run_code=run_here,
         workspaces=desk.workspaces, mailbox=tmp_path / "mailbox", mcp=found,
     )  # fmt: skip
     (add,) = [spec for spec in await desk.toolbox.discover(ACME, "shop") if spec.name == "shop-add"]

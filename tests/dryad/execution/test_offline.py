@@ -83,7 +83,7 @@ async def test_without_a_sandbox_nothing_is_computed(desk: Desk, offline: Langua
         raise Refused("this machine has no sandbox")
 
     desk.toolbox = Toolbox(
-        search=desk.shelf,
+        find=desk.shelf.find,
         shelve=desk.shelf.shelve,
         run_code=no_sandbox,
         workspaces=desk.workspaces,
@@ -99,7 +99,7 @@ async def test_a_program_that_fails_is_reported_as_failed(desk: Desk, offline: L
         return await run_here("import sys; sys.exit('out of memory')", {})
 
     desk.toolbox = Toolbox(
-        search=desk.shelf,
+        find=desk.shelf.find,
         shelve=desk.shelf.shelve,
         run_code=killed,
         workspaces=desk.workspaces,

@@ -81,8 +81,11 @@ def test_one_untrusted_source_makes_the_note_untrusted(
 def test_where_a_note_goes_depends_on_its_source_and_priority(
     scribe: Scribe, source_type: str, priority: int, recent: bool, lasting: bool
 ):
-    _, stored = scribe.note(SCOUT, REPORT, source_type=source_type, priority=priority)  # type: ignore[arg-type]
+    note, stored = scribe.note(SCOUT, REPORT, source_type=source_type, priority=priority)  # type: ignore[arg-type]
     assert (stored.key is not None, stored.id is not None) == (recent, lasting)
+    assert (note.about.language, note.about.confidence > 0, bool(note.about.topics)) == (
+        "en", True, True,
+    )  # fmt: skip
 
 
 def test_the_same_words_are_flagged_with_the_note_they_repeat(scribe: Scribe):

@@ -57,7 +57,7 @@ def volumes(desk: Desk, tmp_path: Path, clock: Present) -> Volumes:
 @pytest.fixture
 def toolbox(desk: Desk, volumes: Volumes) -> Toolbox:
     return Toolbox(
-        search=desk.shelf,
+        find=desk.shelf.find,
         shelve=desk.shelf.shelve,
         run_code=run_here,
         workspaces=desk.workspaces,

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
+from dryad.foundation import logs
 from dryad.foundation.audit import Audit
 from dryad.foundation.database import Database
 from dryad.foundation.errors import InvalidRequest
@@ -213,11 +214,12 @@ def test_a_restored_ledger_is_accepted_on_record(audit: Audit, database: Databas
 
 
 def test_an_anchor_that_cannot_be_written_is_told_and_does_not_lose_the_row(
-    audit: Audit, anchor: Path, capsys: pytest.CaptureFixture[str]
+    audit: Audit, anchor: Path, tmp_path: Path
 ):
+    logs.configure(tmp_path / "logs", component="test")
     anchor.symlink_to(anchor.parent / "not" / "mounted")
     audit.append("acme", "deployed", actor="a", subject="s")
-    assert "audit_not_anchored" in capsys.readouterr().err
+    assert "audit_not_anchored" in (tmp_path / "logs" / "gremlins_app.log").read_text()
     anchor.unlink()
     assert audit.verify("acme").unanchored == 1
 

@@ -43,6 +43,7 @@ class Policy:
     approval_tier: Tier = "external"
     version: int = 0
     untrusted_needs: str = "approval"
+    secret_providers: tuple[str, ...] = ()
 
     def judge(self, act: Act) -> Requirement:
         return PolicyDocument(approval_tier=self.approval_tier).judge(act)
@@ -294,6 +295,7 @@ class Versioned:
     document: PolicyDocument
     version: int = 4
     untrusted_needs: str = "approval"
+    secret_providers: tuple[str, ...] = ()
 
     def judge(self, act: Act) -> Requirement:
         return self.document.judge(act)

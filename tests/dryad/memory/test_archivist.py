@@ -87,7 +87,7 @@ def test_only_the_star_is_special_in_a_pattern(archivist: Archivist):
 )
 @given(
     key=st.text("aA_%\\*?[.", min_size=1, max_size=6),
-    pattern=st.text("aA_%\\*?[.", max_size=6),
+    pattern=st.text("aA_%\\*?[.", min_size=1, max_size=6),
 )
 def test_a_pattern_matches_exactly_what_it_says(archivist: Archivist, key: str, pattern: str):
     archivist.remember(ACME, "scout", key, 1)
@@ -103,8 +103,30 @@ def _matches(key: str, pattern: str) -> bool:
     return key[:1] == pattern[0] and _matches(key[1:], pattern[1:])
 
 
+def test_what_was_remembered_last_comes_first(archivist: Archivist, clock: Hands):
+    for number in range(5):
+        clock.move(minutes=1)
+        archivist.remember(ACME, "scout", f"k{number * 3 % 5}", number)
+    archivist.remember(ACME, "other", "k", "somebody's")
+    clock.move(minutes=1)
+    archivist.remember(ACME, "scout", "k0", "again", ttl=timedelta(minutes=2))
+    found = [one.value for one in archivist.newest(ACME, "scout", limit=3)]
+    assert found == ["again", 4, 3]
+    clock.move(minutes=3)
+    assert [one.value for one in archivist.newest(ACME, "scout", limit=2)] == [4, 3]
+
+
+def test_a_pattern_of_many_stars_takes_no_longer(archivist: Archivist):
+    archivist.remember(ACME, "scout", "a" * 199 + "B", 1)
+    assert keys(archivist, "*a" * 60 + "*b") == []
+    assert keys(archivist, "*a" * 60 + "*B") == ["a" * 199 + "B"]
+
+
 @pytest.mark.parametrize("key", ["", "k" * 201, "a\nb", "nul\0"])
 def test_a_malformed_key_is_refused(archivist: Archivist, key: str):
+    for asked in (archivist.recall, archivist.forget, archivist.list):
+        with pytest.raises(InvalidRequest):
+            asked(ACME, "scout", key)
     with pytest.raises(InvalidRequest):
         archivist.remember(ACME, "scout", key, 1)
 

@@ -113,6 +113,15 @@ def test_a_dialogue_that_goes_on_is_added_to(librarian: Librarian):
     assert len(after) == len(CHAT) - 2
 
 
+def test_of_a_dialogue_that_was_cut_nothing_else_is_found(librarian: Librarian):
+    dialogues = Dialogues(librarian)
+    dialogues.remember(ACME, "turbine", CHAT)
+    dialogues.remember(ACME, "other", talk("Soup, soup."))
+    dialogues.remember(ACME, "turbine", CHAT[:4])
+    assert [window.dialogue for window in dialogues.search(ACME, "lunch soup", 10)] == ["other"]
+    assert dialogues.search(ACME, "cracks", 1)[0].last <= 3
+
+
 def test_what_is_no_dialogue_is_refused(librarian: Librarian):
     dialogues = Dialogues(librarian)
     for turns in ([], [Turn("Ada", " ", NOON)], [Turn("Ada", "x", NOON.replace(tzinfo=None))]):

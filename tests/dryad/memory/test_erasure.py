@@ -1,9 +1,11 @@
 """What is forgotten is gone wherever memory kept it, and the report says what still holds it."""
 
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from dryad.execution.memories import Document
 from dryad.foundation.audit import Audit
@@ -15,10 +17,21 @@ from dryad.memory.librarian import Librarian
 from dryad.memory.mirroring.index import IndexCopy
 from dryad.memory.mirroring.recent import RecentCopy
 from dryad.memory.policies import MemoryPolicies
+from dryad.memory.recent.redis import RedisMirror
 from dryad.memory.relations import Relation, Relations
-from tests.dryad.memory.conftest import ACME, GLOBEX, Hands, chroma_index, redis_mirror
+from tests.dryad.memory.conftest import (
+    ACME,
+    GLOBEX,
+    PATIENCE,
+    Hands,
+    chroma_index,
+    redis_mirror,
+)
+from tests.dryad.memory.mirrored import SOON, own_redis
 from tests.dryad.memory.test_meaning import Letters
 from tests.servers import Killable
+
+__all__ = ["own_redis"]
 
 KEY = bytes(32)
 
@@ -75,6 +88,8 @@ def test_a_subject_is_erased_everywhere_and_nothing_else_is(
         archivist = Archivist(ledger, clock=clock, copy=recent)
         librarian = Librarian(ledger, clock=clock, embedder=Letters(), copy=vectors)
         ids = {why: librarian.shelve(ACME, one).id for why, one in NAMED.items()}
+        ids["origin"] = librarian.shelve(ACME, Document("T", "Of somebody.", "letters")).id
+        librarian.shelve(ACME, Document("T", "Of somebody.", "letters of Ada Lovelace"))
         withdrawn = librarian.shelve(ACME, Document("W", "Ada Lovelace, withdrawn.", "f")).id
         librarian.withdraw(ACME, withdrawn)
         kept = librarian.shelve(ACME, Document("K", "Adair Lovelaces is somebody else.", "g")).id
@@ -132,6 +147,51 @@ def test_not_a_byte_of_it_is_left_in_the_files(
     assert not any(b"Zebediah" in file.read_bytes() for file in files if file.exists())
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_not_a_byte_of_a_value_is_left(ledger: Database, clock: Hands, tmp_path: Path):
+    """Whether or not this build of SQLite overwrites by itself."""
+    archivist = Archivist(ledger, clock=clock)
+    with ledger.reading() as session:
+        assert session.scalar(text("PRAGMA secure_delete")) == 1
+    archivist.remember(ACME, "scout", "k", "Zebediah Quux")
+    clock.move(days=2)
+    archivist.purge()
+    with ledger.engine.connect() as connection:
+        connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert b"Zebediah" not in (tmp_path / "dryad.db").read_bytes()
+
+
+def test_a_mirror_that_cannot_be_reached_is_said_to_hold_it(
+    ledger: Database, audit: Audit, clock: Hands, own_redis: Killable
+):
+    address = f"redis://127.0.0.1:{own_redis.port}"
+    with closing(RedisMirror(address, installation="test", timeout=PATIENCE)) as redis:
+        recent = RecentCopy(ledger, redis, clock=clock, belief=SOON)
+        recent.keep()
+        archivist = Archivist(ledger, clock=clock, copy=recent)
+        erasure = Erasure(
+            ledger, archivist, Librarian(ledger), MemoryPolicies(ledger, audit), audit,
+            mirrors=lambda: [recent.trouble()] if recent.trouble() else [],
+        )  # fmt: skip
+        archivist.remember(ACME, "scout", "k", "Ada Lovelace")
+        time.sleep(1.2)  # now it is on the server's disk
+        own_redis.kill()
+        done = erasure.forget(ACME, "Ada Lovelace", by="key:1", reason="asked")
+        assert (done.values, len(done.mirrors)) == (("scout/k",), 1)
+        own_redis.start()
+        assert "Ada" in raw_values(redis)
+        recent.keep()
+        assert "Ada" not in raw_values(redis)
+        again = erasure.forget(ACME, "Ada Lovelace", by="key:1", reason="proof")
+        assert (again.values, again.mirrors) == ((), ())
+
+
+def raw_values(mirror: RedisMirror) -> str:
+    """Everything a server holds, whoever believes it."""
+    server = mirror._redis
+    return str([server.hgetall(name) for name in server.keys("*:value:*")])
+
+
 @pytest.mark.parametrize(("subject", "reason"), [("Al", "why"), ("x" * 201, "why"), ("Ada", " ")])
 def test_a_vague_wish_is_refused(
     ledger: Database, audit: Audit, clock: Hands, subject: str, reason: str
@@ -161,10 +221,11 @@ def test_documents_go_when_their_retention_is_over(
 
 def test_only_listed_sources_come_in(ledger: Database, policies: MemoryPolicies, clock: Hands):
     librarian = Librarian(ledger, clock=clock, policy=policies.current)
-    policies.set(ACME, {"sources": ["handbook/", "https://docs.example.com/"]}, by="key:1")
+    policies.set(ACME, {"sources": ["handbook/", "https://docs.example.com"]}, by="key:1")
     for origin in ("handbook/a.md", "https://docs.example.com/a", "agent:scout", "task:t1"):
         librarian.shelve(ACME, Document("T", origin, origin))
-    for origin in ("hand", "https://evil.test/handbook/", "/etc/passwd"):
+    beside = "https://docs.example.com.evil.test/a"
+    for origin in ("hand", "https://evil.test/handbook/", "/etc/passwd", beside):
         with pytest.raises(Refused, match="not among the sources"):
             librarian.shelve_all(
                 ACME, [Document("T", "fine", "handbook/b"), Document("T", "x", origin)]

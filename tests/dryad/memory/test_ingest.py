@@ -178,6 +178,8 @@ def test_another_tenant_finds_nothing_of_it(librarian: Librarian, root: Path):
 def test_a_path_that_is_no_place_is_refused(path: str):
     with pytest.raises(InvalidRequest):
         survey(Source(path), ANYWHERE)
+    with pytest.raises(InvalidRequest, match="DRYAD's own"):
+        survey(Source("/tmp", name="agent:scout"), ANYWHERE)
 
 
 def test_a_path_where_nothing_is_is_said_to_be_empty(tmp_path: Path):

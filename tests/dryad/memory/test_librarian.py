@@ -290,3 +290,34 @@ def test_a_document_is_read_back_whole(librarian: Librarian):
     assert len(kept.passages) == shelved.passages
     for _, start, piece in kept.passages:
         assert text[start : start + len(piece)] == piece
+
+
+def test_a_text_stays_while_one_of_its_origins_has_it(librarian: Librarian):
+    text = Document("T", "The lamp is green.", "b.md")
+    kept = librarian.shelve(ACME, text).id
+    for origin in ("a.md", "c.md", "a.md"):
+        again = librarian.shelve(ACME, replace(text, origin=origin), replace=True)
+        assert (again.id, again.duplicate_of) == (kept, kept)
+    librarian.shelve(ACME, replace(text, text="Another lamp.", origin="b.md"), replace=True)
+    assert librarian.read(ACME, kept).origin == "a.md"
+    librarian.shelve(ACME, replace(text, text="A third lamp.", origin="c.md"), replace=True)
+    assert [hit.document for hit in librarian.search(ACME, "green lamp", 1)] == [kept]
+    librarian.shelve(ACME, replace(text, agent="scout", origin="a.md", text="x"), replace=True)
+    assert librarian.read(ACME, kept), "somebody else's origin is another"
+    assert librarian.withdraw_from(ACME, "", ["a.md", "nowhere"]) == 1
+    with pytest.raises(NotFound):
+        librarian.read(ACME, kept)
+    assert {hit.text for hit in librarian.search(ACME, "lamp", 9)} == {
+        "Another lamp.", "A third lamp.",
+    }  # fmt: skip
+
+
+def test_texts_that_change_places_are_all_found(librarian: Librarian):
+    one, other = Document("T", "First words.", "a"), Document("T", "Second words.", "b")
+    librarian.shelve_all(ACME, [one, other], replace=True)
+    swapped = [replace(one, origin="b"), replace(other, origin="a")]
+    for batch in ([swapped], [[swapped[0]], [swapped[1]]]):
+        for documents in batch:
+            librarian.shelve_all(ACME, documents, replace=True)
+        found = {hit.origin: hit.text for hit in librarian.search(ACME, "words", 9)}
+        assert found == {"b": "First words.", "a": "Second words."}

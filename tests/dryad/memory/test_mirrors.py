@@ -2,10 +2,13 @@
 
 import time
 from datetime import timedelta
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dryad.execution.memories import Document
+from dryad.foundation import logs
 from dryad.foundation.database import Database
 from dryad.foundation.errors import Unavailable
 from dryad.memory.librarian import Librarian
@@ -50,14 +53,15 @@ def test_an_outage_loses_nothing_and_heals(recent: Recent):
     with pytest.raises(Unavailable):
         recent.copy.keep()
     assert recent.copy.states.read().reason
-    assert recent.value() == 3
+    assert (recent.value(), "Redis" in recent.archivist.degraded) == (3, True)
     recent.server.start()
     recent.put(4)
     recent.copy.keep()
     assert recent.copy.states.waiting() == 0
     assert recent.mirrored is not None
     assert b"4" in recent.mirrored.body
-    assert recent.value() == 4
+    time.sleep(2 * SOON.total_seconds())
+    assert (recent.value(), recent.archivist.degraded) == (4, "")
 
 
 def test_a_server_that_comes_back_with_older_values_is_not_believed(
@@ -134,6 +138,20 @@ def test_a_check_finds_what_differs_and_mends_it(recent: Recent):
     assert [recent.value(key) for key in ("a", "b", "k")] == ["a", "b", "k"]
 
 
+def test_a_check_looks_at_values_and_when_they_expire(recent: Recent):
+    for key in ("a", "b", "k"):
+        recent.put(key, key)
+    recent.copy.keep()
+    redis, place = recent.mirror._redis, "dryad:test:*:value:acme:scout:"
+    for key, field, value in (("a", "body", b'{"value":"planted"}'), ("b", "expires", 2**42)):
+        (name,) = redis.keys(place + key)
+        redis.hset(name, field, value)
+    found = recent.copy.check()
+    assert (found.checked, found.missing, found.extra, found.stale) == (3, 0, 0, 2)
+    assert recent.copy.check().found == 0
+    assert [recent.value(key) for key in ("a", "b", "k")] == ["a", "b", "k"]
+
+
 def test_an_expired_value_is_not_read_from_a_mirror_whose_clock_is_late(
     ledger: Database, own_redis: servers.Killable, clock: Hands
 ):
@@ -147,7 +165,9 @@ def test_an_expired_value_is_not_read_from_a_mirror_whose_clock_is_late(
     recent.mirror.close()
 
 
-def test_a_search_goes_on_without_the_server_and_says_so(shelf: Shelf):
+def test_a_search_goes_on_without_the_server_and_says_so(shelf: Shelf, tmp_path: Path):
+    logs.configure(tmp_path / "logs", component="test")
+    log = tmp_path / "logs" / "gremlins_app.log"
     first = shelf.librarian.shelve(ACME, Document("", "aaa", "a")).id
     assert (shelf.found("aa"), shelf.librarian.degraded) == (first, "")
     shelf.server.kill()
@@ -157,12 +177,28 @@ def test_a_search_goes_on_without_the_server_and_says_so(shelf: Shelf):
     assert shelf.found("bb") == second
     shelf.librarian.forget(ACME, first)
     assert shelf.found("ab") == second
+    for _ in range(2):  # the keeper looks again and again, and alerts once
+        with pytest.raises(Unavailable):
+            shelf.copy.keep()
+    assert log.read_text().count('"mirror_lost"') == 1
     shelf.server.start()
     time.sleep(2 * SOON.total_seconds())
     shelf.copy.keep()
     assert (shelf.found("bb"), shelf.librarian.degraded) == (second, "")
     state = shelf.copy.states.read()
     assert set(shelf.index.held(state.generation, ACME).values()) == {second}
+    assert '"mirror_found"' in log.read_text()
+
+
+def test_what_the_server_cannot_filter_is_read_in_the_ledger_and_not_kept(shelf: Shelf):
+    for number in range(3):
+        shelf.librarian.shelve(ACME, Document("", told(number), str(number), details={"n": number}))
+    shelf.server.kill()
+    found = shelf.librarian.search(ACME, told(2), 10, details={"n": 2})
+    assert [hit.origin for hit in found] == ["2"]
+    assert found[0].parts["meaning"] > 0
+    assert shelf.librarian.degraded == ""
+    assert not shelf.librarian._shelves._shelves, "no vectors stay in memory"
 
 
 def test_a_server_without_its_data_gets_another_copy(shelf: Shelf):
@@ -200,4 +236,23 @@ def test_a_check_of_the_index_finds_what_differs_and_mends_it(shelf: Shelf):
     shelf.librarian.withdraw(ACME, ids[5])
     found = shelf.copy.check()
     assert (found.checked, found.missing, found.extra, found.stale) == (9, 1, 1, 0)
+    assert shelf.copy.check().found == 0
+
+
+def test_a_check_of_the_index_looks_at_directions_and_labels(shelf: Shelf):
+    for number in range(6):
+        shelf.librarian.shelve(ACME, Document("", told(number), str(number)))
+    generation = shelf.copy.states.read().generation
+    rows = sorted(shelf.index.rows(generation, ACME, range(10)), key=lambda row: row.number)
+    of_another_model = rows[0]._replace(direction=rows[3].direction)
+    of_another_agent = rows[1]._replace(agent="scout")
+    of_another_category = rows[2]._replace(category="law")
+    never_shelved = rows[4]._replace(number=10_000)
+    wrong = [of_another_model, of_another_agent, of_another_category, never_shelved]
+    shelf.index.upsert(generation, ACME, wrong)
+    found = shelf.copy.check()
+    assert (found.checked, found.missing, found.extra, found.stale) == (6, 0, 1, 3)
+    mended = sorted(shelf.index.rows(generation, ACME, range(10)), key=lambda row: row.number)
+    assert [row[:-1] for row in mended] == [row[:-1] for row in rows]
+    assert all(np.allclose(a.direction, b.direction) for a, b in zip(mended, rows, strict=True))
     assert shelf.copy.check().found == 0

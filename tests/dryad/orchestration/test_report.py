@@ -84,20 +84,32 @@ def test_what_was_doubted_and_what_a_force_said_are_told_in_order():
     said = [
         {"sequence": 1, "member": "a", "kind": "proposal", "content": {"text": "x", "turn": "end"},
          "created": "2026-05-01T12:00:01+00:00"},
-        {"sequence": 2, "member": "coordinator", "kind": "critique", "content": {"of": "a"},
+        {"sequence": 2, "member": "coordinator", "kind": "critique",
+         "content": {"of": "a", "doubts": ["it is empty"], "objections": ["x is no y"], "by": "m"},
          "created": "2026-05-01T12:00:02+00:00"},
+        {"sequence": 3, "member": "a", "kind": "answer", "created": "2026-05-01T12:00:03+00:00",
+         "content": {"case": 4, "decision": "approve", "reason": "planned", "turn": "case 4"}},
+        {"sequence": 4, "member": "coordinator", "kind": "agreement",
+         "content": {"members": ["a", "b"], "ladder": [rung], "turn": "end"},
+         "created": "2026-05-01T12:00:04+00:00"},
     ]  # fmt: skip
-    late = NOW + timedelta(seconds=3)
+    late = NOW + timedelta(seconds=5)
     task = replace(TASK, result={**(TASK.result or {}), "ladder": [rung]}, finished=late)
     told = report(task, DECISION, [], {"messages": said}).split("\n")
     assert "| a | it is empty | another agent analyst | accepted |" in told
     assert "| 1 | a | proposal | x |" in told
+    assert "| 2 | coordinator | critique | of a: it is empty; x is no y |" in told
+    assert "| 3 | a | answer | question 4: approve: planned |" in told
+    wanted = (
+        "| 4 | coordinator | agreement | the answers of a, b are taken; doubted on the way: 1 |"
+    )
+    assert wanted in told
     when = told[told.index("## When") :]
     assert [line.split(" | ")[-1] for line in when[4:]] == [
         "submitted by key:k |", "planned by rules: steps s1 |",
         "scored: complexity 0.20, risk tier external |",
         "decided: a person first, for policy asks a person |", "a: proposal |",
-        "coordinator: critique |", "ended: done |",
+        "coordinator: critique |", "a: answer |", "coordinator: agreement |", "ended: done |",
     ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from dryad.foundation.provision import provision
 from dryad.operations.backups.making import Purpose
 from dryad.orchestration.review.questions import Question
 from dryad.orchestration.tasks import Request, Task
-from dryad.platform.rounds import BEGINS_WITHIN, STOPS_WITHIN, Rounds
+from dryad.platform.rounds import STOPS_WITHIN, Rounds
 from dryad.runs import Runs
 from tests import servers
 from tests.servers import PrefectServer
@@ -111,10 +111,11 @@ def test_a_process_is_given_time_to_begin_before_its_run_is_called_crashed(
     house: House, state: str
 ):
     task = house.carried(state)
-    house.later = BEGINS_WITHIN - timedelta(seconds=20)
+    begins_within = house.services.settings.run_begins_within
+    house.later = begins_within - timedelta(seconds=20)
     house.rounds.follow()
     assert house.state(task) == state
-    house.later = BEGINS_WITHIN + timedelta(seconds=1)
+    house.later = begins_within + timedelta(seconds=1)
     house.rounds.follow()
     assert house.state(task) == "CRASHED"
 

@@ -151,16 +151,25 @@ def _children(pid: int) -> list[int]:
 
 
 def _open_sockets(pid: int) -> int:
-    """Count a process's sockets; one that hides its descriptors is charged for a whole table."""
+    """Count a process's sockets; one that hides its descriptors is charged for a whole table.
+
+    Those of a process that ended, or is about to, are hidden from all but the superuser, too.
+    """
     count = 0
     try:
         for name in os.listdir(f"/proc/{pid}/fd"):
             count += os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
     except PermissionError:
-        return 256
+        return 0 if _is_gone(pid) else 256
     except OSError:
         pass
     return count
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether a process has given its memory back, and no thread of it goes on."""
+    usage = _usage(pid)
+    return usage is None or (usage[2] <= 1 and b"\nRssAnon:" not in _read(f"/proc/{pid}/status"))
 
 
 def _usage(pid: int) -> tuple[int, int, int] | None:

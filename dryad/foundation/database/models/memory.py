@@ -148,6 +148,20 @@ class BandRow(Base):
     )
 
 
+class OriginRow(Base):
+    """Where else the words of a document came from; see `dryad.memory.origins`."""
+
+    __tablename__ = "origins"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """SHA-256 of the origin, which may be too long to be looked up itself."""
+    document: Mapped[str] = mapped_column(
+        String(64), ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    origin: Mapped[str]
+
+
 class MemoryPolicyRow(Base):
     """One version of a tenant's policy for memory; the highest version is in force."""
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dryad.operations.backups.retention import Keep, Standing, removable
+from dryad.operations.backups.retention import Keep, Standing, latest_day, removable
 
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -106,3 +106,14 @@ def test_a_year_s_clock_jump_leaves_the_real_sets():
     ahead = [standing(24 * (365 + day)) for day in range(2)]
     kept = left([*real, *ahead])
     assert sum(one in real for one in kept) >= 5
+
+
+def test_a_set_is_gone_by_the_day_that_was_named():
+    sets = [standing(12 * half) for half in range(3 * 365 * 2)]
+    keep = Keep(days=3, weeks=2, months=2)
+    for count in range(1, len(sets), 37):
+        now = sets[count - 1].started
+        for one in left(sets[:count], keep):
+            assert now.date() <= latest_day(one.started, keep)
+    assert latest_day(BEGIN, Keep(days=1, weeks=0, months=0)) == BEGIN.date() + timedelta(days=1)
+    assert latest_day(BEGIN, Keep()) == datetime(2026, 1, 1, tzinfo=UTC).date()

@@ -1,7 +1,7 @@
 """Back to three moments, with a real PostgreSQL that archives; and what is refused, before."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from dryad.foundation.clock import utc_now
 from dryad.foundation.database import Database
 from dryad.foundation.errors import Refused, Unavailable
 from dryad.foundation.stops import Stops
@@ -20,6 +21,7 @@ from dryad.operations.backups.targets import DirectoryTarget
 from dryad.operations.moments.archive import WalArchive
 from dryad.operations.moments.base import Bases
 from dryad.operations.moments.check import arrived, check
+from dryad.operations.moments.pruning import Moments
 from dryad.operations.moments.rewind import set_of
 from dryad.operations.restores.loss import loss
 from dryad.operations.restores.offline import restore_offline
@@ -37,6 +39,7 @@ class Cluster:
     archive: WalArchive
     bases: Bases
     backups: Backups
+    window: timedelta = timedelta(days=7)
     moments: list[tuple[datetime, dict[str, list[Any]]]] = field(default_factory=list)
 
     def rows(self) -> dict[str, list[Any]]:
@@ -72,9 +75,14 @@ class Cluster:
         self.moments.append((self.bases.server.position()[0], self.rows()))
         time.sleep(0.05)
 
+    @property
+    def way_back(self) -> Moments:
+        """What leads to moments, and may be pruned."""
+        return Moments(self.bases, self.archive, self.window, utc_now)
+
     def wanting(self) -> dict[str, str]:
         """What `check-pitr` says is to be done, by what it is about."""
-        lines = check(self.house.stores, self.bases, self.archive)
+        lines = check(self.way_back)
         return {one.what: f"{one.found}; {one.wanted}" for one in lines if one.wanted}
 
     def everything(self) -> tuple[dict[str, list[Any]], set[str], list[str]]:
@@ -192,6 +200,65 @@ def test_a_gap_is_named_before_anything_is_touched(cluster: Cluster):
     set_of(cluster.backups, cluster.bases, cluster.archive, later)
 
 
+def test_a_pruned_archive_restores_every_moment_of_the_window_and_no_other(cluster: Cluster):
+    first = cluster.bases.listed()[0]
+    arrive(cluster)  # each base begins in a segment of its own
+    second = cluster.bases.create()
+    begin = cluster.bases.server.position()[0]
+    arrive(cluster)
+    cluster.work("four")
+    cluster.remember()
+    arrive(cluster)
+    third = cluster.bases.create()
+    cluster.work("five")
+    cluster.remember()
+    cluster.work("last")
+    arrive(cluster)
+
+    assert cluster.way_back.outdated().bases == ()  # a week is wanted
+    cluster.window = cluster.bases.server.position()[0] - begin
+    gone = cluster.way_back.prune()
+    assert [one.manifest.id for one in gone.bases] == [first.manifest.id]
+    left = [one.manifest.id for one in cluster.bases.listed()]
+    assert left == [third.manifest.id, second.manifest.id]
+    names = {path.name for path in cluster.archive.directory.iterdir()}
+    assert gone.segments.names
+    assert not names & set(gone.segments.names)
+    assert min(name[8:24] for name in names) == second.first[8:]
+    assert not cluster.way_back.outdated().anything
+    assert cluster.wanting() == {}
+
+    with pytest.raises(Refused, match="no base backup is older"):
+        set_of(cluster.backups, cluster.bases, cluster.archive, cluster.moments[0][0])
+    for moment, rows in cluster.moments[3:]:
+        found = set_of(cluster.backups, cluster.bases, cluster.archive, moment)
+        restored = replaced(cluster, found)
+        tasks, runs = table(rows, "audit"), table(rows, "flow_run")
+        assert set(rows[tasks]) <= set(restored[tasks])
+        for kept in (rows, restored):
+            kept[runs] = [row for row in kept[runs] if "COMPLETED" in row]
+        assert restored[runs] == rows[runs]
+
+
+def test_an_archive_that_cannot_be_pruned_loses_nothing_that_is_needed(cluster: Cluster):
+    arrive(cluster)
+    newest = cluster.bases.create()
+    cluster.window = timedelta(microseconds=1)
+    elsewhere = replace(cluster.way_back, archive=replace(cluster.archive, directory=Path("/none")))
+    before = cluster.everything()
+    with pytest.raises(Unavailable, match="archive cannot be read"):
+        elsewhere.prune()
+    assert cluster.everything() == before
+    assert len(cluster.bases.listed()) == 2
+    behind = replace(cluster.way_back, clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
+    ahead = replace(
+        behind, window=timedelta(days=1), clock=lambda: datetime(2100, 1, 1, tzinfo=UTC)
+    )
+    assert behind.outdated().bases == ahead.outdated().bases == ()
+    cluster.way_back.prune()
+    assert [one.manifest.id for one in cluster.bases.listed()] == [newest.manifest.id]
+
+
 def test_a_moment_before_the_base_or_still_to_come_is_refused(cluster: Cluster):
     before = cluster.everything()
     base = cluster.bases.listed()[0].manifest
@@ -229,7 +296,7 @@ def test_check_pitr_is_content_only_with_what_works(
 ):
     assert cluster.wanting() == {}
     elsewhere = replace(cluster.archive, directory=tmp_path)
-    lines = check(cluster.house.stores, cluster.bases, None)
+    lines = check(replace(cluster.way_back, archive=None))
     assert [one.what for one in lines if one.wanted] == ["archive"]
     assert not arrived(elsewhere, cluster.bases.server.close_segment(), seconds=1)
 
@@ -237,7 +304,8 @@ def test_check_pitr_is_content_only_with_what_works(
     plain = made_cluster(postgres_server, tmp_path / "plain", tmp_path, "plain")  # as it comes
     assert {"archive_mode", "archive_command", "continuity"} == plain.wanting().keys()
     apart = replace(plain.house.stores, prefect_database=cluster.house.stores.prefect_database)
-    found = {one.what for one in check(apart, plain.bases, plain.archive) if one.wanted}
+    bases = replace(plain.bases, stores=apart)
+    found = {one.what for one in check(replace(plain.way_back, bases=bases)) if one.wanted}
     assert "one cluster" in found
 
 
@@ -269,7 +337,10 @@ def test_an_operator_checks_keeps_a_base_and_goes_back(archiving: tuple[str, Pat
     assert "dryad backup base" in wanting.stdout
     assert all(line in wanting.stdout for line in made.archive.configuration)
     assert dryad("base").returncode == 0
-    assert dryad("check-pitr").returncode == 0
+    checked = dryad("check-pitr")
+    assert checked.returncode == 0
+    assert "every moment of 7 d is wanted" in checked.stdout
+    prunes(made, dryad, environ)
     made.work("before")
     made.remember()
     moment, rows = made.moments[0]
@@ -289,3 +360,17 @@ def test_an_operator_checks_keeps_a_base_and_goes_back(archiving: tuple[str, Pat
     database.close()
     tasks = made.rows()
     assert set(rows[table(rows, "tenants")]) == set(tasks[table(tasks, "tenants")])
+
+
+def prunes(made: Cluster, dryad: Callable[..., Done], environ: dict[str, str]) -> None:
+    """What the window does not need is shown, then removed."""
+    base = made.bases.listed()[0].manifest.id
+    assert base in dryad("list").stdout
+    arrive(made)
+    assert dryad("base").returncode == 0
+    environ["DRYAD_MOMENTS_WINDOW"] = "PT0.01S"
+    assert base in dryad("prune").stdout
+    assert len(made.bases.listed()) == 2
+    assert base in dryad("prune", "--yes").stdout
+    assert base not in dryad("list").stdout
+    assert len(made.bases.listed()) == 1
