@@ -4,8 +4,8 @@
 
 `samples/effects` says what the data is. `--public` names a directory with `gsm8k` and `taskbench`
 (both MIT), whose sums and picture tasks want no effect however much is bought in them. Prints what
-five-fold cross-validation finds on phrases left out, for the rules alone, the model alone and both, and
-what they make of the requests in the tests, which are never trained on.
+five-fold cross-validation finds on phrases left out, for the rules alone, the model alone and
+both, and what they make of the requests in the tests, which are never trained on.
 """
 
 import argparse

@@ -16,32 +16,21 @@ MOST_CHARACTERS = 4_000
 _TOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|[,;:?!]")
 _SENTENCE = re.compile(r"(?<=[.?!])\s+|\n+")
 _LETTER = re.compile(r"[^\W\d_]")
-_JOINS = frozenset(
-    {*",;:", *["and", "then", "or", "und", "dann", "et", "puis", "ensuite", "y", "luego"]}
-)
-_POLITE = frozenset(
-    [
-        "please",
-        "pls",
-        "kindly",
-        "bitte",
-        "merci",
-        "de",
-        "can",
-        "could",
-        "would",
-        "will",
-        "you",
-        "now",
-        "also",
-        "just",
-        "then",
-        "so",
-        "hey",
-        "finally",
-        "next",
-        "afterwards",
-    ]
+_JOINS = frozenset(",;:") | {
+    "and",
+    "then",
+    "or",
+    "und",
+    "dann",
+    "et",
+    "puis",
+    "ensuite",
+    "y",
+    "luego",
+}
+_POLITE = re.compile(
+    "please|pls|kindly|bitte|merci|de|can|could|would|will|you|now|also|just|then|so|hey|finally|"
+    "next|afterwards"
 )
 _START = 5
 """Letters by which forms of one word are alike."""
@@ -85,7 +74,7 @@ def sentence_features(sentence: str) -> set[str]:
             starts = True
             continue
         found |= {word, f"~{word[:_START]}"}
-        if starts and word not in _POLITE:
+        if starts and not _POLITE.fullmatch(word):
             found |= {f"{'^' if first else '&'}{word}", f"@{word}", f"@~{word[:_START]}"}
             starts = first = False
     return found
