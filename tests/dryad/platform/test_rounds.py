@@ -18,6 +18,8 @@ from dryad.foundation.ids import RunId, TenantId
 from dryad.foundation.journal import Lease
 from dryad.foundation.provision import provision
 from dryad.operations.backups.making import Purpose
+from dryad.operations.drills import Drill
+from dryad.operations.objectives import record
 from dryad.orchestration.review.questions import Question
 from dryad.orchestration.tasks import Request, Task
 from dryad.platform.rounds import STOPS_WITHIN, Rounds
@@ -253,9 +255,8 @@ class Safeguarded:
         return self.house.services.backups.create(Purpose()).manifest.id
 
     def drilled(self, *missed: str) -> None:
-        self.house.services.audit.append(
-            TENANT, "recovery_drilled", actor="t", subject="s", data={"missed": list(missed)}
-        )
+        ended = Drill("s", {}, timedelta(0), missed)
+        record(self.house.services.audit, ended, actor="cli")
 
 
 @pytest.fixture
