@@ -47,7 +47,7 @@ def _lingering(mark: str, seconds: float) -> str:
 def own_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     """A temporary folder in which nobody but the run under test leaves anything."""
     with tempfile.TemporaryDirectory(prefix="dryad-temp-", dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
+        Path(folder).chmod(0o1777)  # as /tmp is: who runs as somebody else clears up after himself
         monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.setattr(tempfile, "tempdir", None)
         yield
