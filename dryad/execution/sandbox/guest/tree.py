@@ -142,12 +142,15 @@ def _read(path: str) -> bytes:
 
 
 def _children(pid: int) -> list[int]:
+    lines = (_read(f"/proc/{pid}/task/{thread}/children") for thread in _threads(pid))
+    return [int(child) for line in lines for child in line.split()]
+
+
+def _threads(pid: int) -> list[str]:
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
+        return os.listdir(f"/proc/{pid}/task")
     except OSError:
         return []
-    lines = (_read(f"/proc/{pid}/task/{thread}/children") for thread in threads)
-    return [int(child) for line in lines for child in line.split()]
 
 
 def _open_sockets(pid: int) -> int:
@@ -155,21 +158,35 @@ def _open_sockets(pid: int) -> int:
 
     Those of a process that ended, or is about to, are hidden from all but the superuser, too.
     """
+    place, status = _told(pid)
     count = 0
     try:
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            count += os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
+        for name in os.listdir(f"{place}/fd"):
+            count += os.readlink(f"{place}/fd/{name}").startswith("socket:")
     except PermissionError:
-        return 0 if _is_gone(pid) else 256
+        return 256 if status else 0
     except OSError:
         pass
     return count
 
 
-def _is_gone(pid: int) -> bool:
-    """Whether a process has given its memory back, and no thread of it goes on."""
-    usage = _usage(pid)
-    return usage is None or (usage[2] <= 1 and b"\nRssAnon:" not in _read(f"/proc/{pid}/status"))
+def _told(pid: int) -> tuple[str, bytes]:
+    """Return where the kernel tells of a process, and its status; b"" of one that ended.
+
+    Of a process whose first thread ended it tells no memory and no files, though others go on with
+    them: then it is asked about one of those.
+    """
+    process = f"/proc/{pid}"
+    if _has_memory(status := _read(f"{process}/status")):
+        return process, status
+    for thread in _threads(pid):
+        if _has_memory(status := _read(f"{process}/task/{thread}/status")):
+            return f"{process}/task/{thread}", status
+    return process, b""
+
+
+def _has_memory(status: bytes) -> bool:
+    return b"\nRssAnon:" in status
 
 
 def _usage(pid: int) -> tuple[int, int, int] | None:
@@ -186,13 +203,14 @@ def _field(text: bytes, name: bytes) -> int:
 
 
 def _private_bytes(pid: int) -> int:
-    status = _read(f"/proc/{pid}/status")
+    _, status = _told(pid)
     return _field(status, b"\nRssAnon:") + _field(status, b"\nVmSwap:")
 
 
 def _share_bytes(pid: int) -> int:
     """Return the process's share of anonymous memory; what it hides counts whole."""
-    text = _read(f"/proc/{pid}/smaps_rollup")
+    place, _ = _told(pid)
+    text = _read(f"{place}/smaps_rollup")
     if b"\nPss_Anon:" not in text:
         return _private_bytes(pid)
     return _field(text, b"\nPss_Anon:") + _field(text, b"\nSwapPss:")

@@ -49,6 +49,14 @@ MEMORY = [
         "time.sleep(7)",
     ),
     _bomb(
+        "children whose first thread ended, each within the bound",
+        "def hold(): time.sleep(.3); b = b'x' * 40_000_000; time.sleep(6); escaped()\n"
+        "for _ in range(6):\n"
+        "    if os.fork() == 0:\n"
+        "        threading.Thread(target=hold).start(); libc.pthread_exit(None)\n"
+        "time.sleep(7)",
+    ),
+    _bomb(
         "a shared mapping without a file",
         "import mmap\nm = mmap.mmap(-1, 400_000_000)\n"
         "for i in range(0, 400_000_000, 4096): m[i] = 1\nescaped()",
