@@ -29,6 +29,8 @@ RUN = "run"
 VICTIMS = (RUN, "worker", "API", "keeper", "Prefect server")
 STEPS = ("asking", "waiting", "answered", "executing", "sent")
 SAMPLE = [(RUN, "executing"), ("Prefect server", "answered")]
+SEEN_SECONDS = 1.5
+"""How long a question waits, so that who follows the inbox sees it: it is looked at every second."""
 HOLDS_SECONDS = 5.0
 """How long the receiver takes to confirm a letter, where a process dies meanwhile."""
 
@@ -110,6 +112,7 @@ def cell(house: Reviewed, receiver: Receiver, victim: str, step: str) -> str:
         eventually("the question", lambda task=task: unanswered(house, task) != [])
     questions = [unanswered(house, task)[0]["id"] for task in (yes, no)]
     struck |= now("waiting")
+    time.sleep(SEEN_SECONDS)
     receiver.slow = HOLDS_SECONDS if step == "executing" else 0
     decide(house, questions[0], "approve", ada)
     decide(house, questions[1], "reject", bea)

@@ -24,6 +24,7 @@ from dryad.operations.backups.opening import unpack_files
 from dryad.operations.backups.sets import Backups
 from dryad.operations.backups.targets import DirectoryTarget
 from tests.dryad.operations.conftest import House
+from tests.servers import wait_for
 
 
 def problems(backups: Backups) -> str:
@@ -221,7 +222,7 @@ def test_writers_never_stop_and_every_set_is_of_one_moment(house: House, tmp_pat
             made = backups.create(Purpose())
             dryad = made.manifest.parts[0]
             assert dryad.counts["audit"] == dryad.positions["audit"]["default"][0]
-            assert told > before
+            wait_for("another row", lambda before=before: told > before)
             assert problems(backups) == ""
     finally:
         stop.set()
