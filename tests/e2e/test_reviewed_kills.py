@@ -30,7 +30,7 @@ VICTIMS = (RUN, "worker", "API", "keeper", "Prefect server")
 STEPS = ("asking", "waiting", "answered", "executing", "sent")
 SAMPLE = [(RUN, "executing"), ("Prefect server", "answered")]
 SEEN_SECONDS = 1.5
-"""How long a question waits, so that who follows the inbox sees it: it is looked at every second."""
+"""How long a question waits, so that who follows the inbox sees it; each second that looks."""
 HOLDS_SECONDS = 5.0
 """How long the receiver takes to confirm a letter, where a process dies meanwhile."""
 
