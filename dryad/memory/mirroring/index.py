@@ -361,7 +361,8 @@ def _differ(wanted: Vector, held: Vector) -> bool:
     """Tell whether a row is labelled otherwise, or points elsewhere: another model's would."""
     if wanted[:-1] != held[:-1] or wanted.direction.shape != held.direction.shape:
         return True
-    return float(wanted.direction @ held.direction) < _SAME * float(np.linalg.norm(held.direction))
+    # Not `<`: a direction of no length is another one, too.
+    return float(wanted.direction @ held.direction) <= _SAME * float(np.linalg.norm(held.direction))
 
 
 def _cosines(

@@ -11,8 +11,9 @@ from dryad.execution.memories import Document
 from dryad.foundation import logs
 from dryad.foundation.database import Database
 from dryad.foundation.errors import Unavailable
+from dryad.memory.index.port import Vector
 from dryad.memory.librarian import Librarian
-from dryad.memory.mirroring.index import IndexCopy
+from dryad.memory.mirroring.index import IndexCopy, _differ
 from dryad.memory.recent.port import Change, Copy, Entry, Slot
 from tests import servers
 from tests.dryad.memory.conftest import ACME, Hands
@@ -256,3 +257,9 @@ def test_a_check_of_the_index_looks_at_directions_and_labels(shelf: Shelf):
     assert [row[:-1] for row in mended] == [row[:-1] for row in rows]
     assert all(np.allclose(a.direction, b.direction) for a, b in zip(mended, rows, strict=True))
     assert shelf.copy.check().found == 0
+
+
+@pytest.mark.parametrize(("held", "differs"), [((3, 4), False), ((4, 3), True), ((0, 0), True)])
+def test_a_row_that_points_elsewhere_or_nowhere_differs(held: tuple[int, int], differs: bool):
+    wanted = Vector(1, "d", "c", "a", np.array([0.6, 0.8], np.float32))
+    assert _differ(wanted, wanted._replace(direction=np.array(held, np.float32))) is differs
